@@ -1,0 +1,56 @@
+# make demo    the shipments pipeline, live, in a minute
+# make test    everything a change has to pass: lint, types, tests
+# make quick   the tests without the slow ones
+# make lint    ruff and mypy alone          make format   let ruff rewrite
+# make bench   the benchmark; EVENTS=10000000 for the published size
+# make clean   removes what these made
+#
+# Each target prepares .venv itself; PYTHON=/path/to/python3 names the interpreter.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?=
+BIN := .venv/bin
+EVENTS ?= 1000000
+BATCHES ?= 1000,10000,100000
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help env dev demo test quick lint format bench clean
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+env:
+	@PYTHON='$(PYTHON)' scripts/venv
+
+dev:
+	@PYTHON='$(PYTHON)' scripts/venv dev
+
+demo: env
+	@$(BIN)/python -m strandline demo $(ARGS)
+
+lint: dev
+	@$(BIN)/python -m ruff check --quiet .
+	@$(BIN)/python -m ruff format --quiet --check . || { echo 'Next: make format'; exit 1; }
+	@$(BIN)/python -m mypy --no-error-summary
+
+format: dev
+	@$(BIN)/python -m ruff check --quiet --fix . || true
+	@$(BIN)/python -m ruff format .
+
+test: lint
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --durations 10 --durations-min 2 $(ARGS)
+
+quick: dev
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m 'not slow' $(ARGS)
+
+bench: env
+	@mkdir -p bench-out
+	@$(BIN)/python -m strandline bench shipments --events $(EVENTS) --batches $(BATCHES) $(ARGS)
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo bench-out
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
