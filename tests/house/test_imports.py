@@ -19,10 +19,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compiler", "zset", "checks", "engines.base", "sources.base"),
     ("engines", "sources", "record"),
     ("warehouse",),
-    ("project", "runner"),
+    ("project",),
+    ("runner",),
     ("watch", "local"),
     ("wiring",),
-    ("bench", "demo", "templates"),
+    ("benchmark", "demo", "templates"),
     ("cli", "server"),
     ("__main__",),
 )
