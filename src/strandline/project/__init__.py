@@ -1,0 +1,305 @@
+"""A project as its files say it: `strandline.toml` and `models/*.sql`, as frozen values.
+
+    project = load_project(Path("."))
+    project.sources["events"].schema
+    [m.name for m in project.models]     # in the order in which they can be created
+
+Reading a project opens no warehouse and touches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from strandline.errors import ConfigurationError, nearest
+from strandline.project import settings
+from strandline.project.settings import Reader, Section, flag, names, number, one_of, text, whole
+from strandline.schema import Column, Schema
+
+FILE_NAME = "strandline.toml"
+MODELS_FOLDER = "models"
+STRATEGIES = ("merge", "carry", "partition", "keyed", "full")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_COMMON_SOURCE: tuple[str, ...] = ("kind", "table", "key", "columns", "append_only")
+
+SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
+    "files": {
+        "path": text,
+        "pattern": text,
+        "format": one_of("csv", "parquet", "jsonl"),
+        "delimiter": text,
+        "new_columns": one_of("add", "ignore", "reject"),
+        "settle_seconds": number,
+    },
+}
+"""The settings each kind of source has besides the common ones, and how each is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSettings:
+    """`path` is absolute, or `:memory:`, or a URL."""
+
+    path: str
+    threads: int | None = None
+    memory_limit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """One `[sources.NAME]`; `options` holds what only its kind knows, already checked."""
+
+    name: str
+    kind: str
+    table: str
+    schema: Schema
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """One `models/NAME.sql` with its optional `[models.NAME]`.
+
+    `uses` are the other models it reads, by name.
+    """
+
+    name: str
+    sql: str
+    file: str
+    uses: tuple[str, ...] = ()
+    strict: bool = False
+    strategy: str | None = None
+    metadata: bool = False
+    views: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything a project's files say. `models` are ordered so that each comes after those it uses."""
+
+    name: str
+    directory: Path
+    warehouse: WarehouseSettings
+    sources: Mapping[str, SourceSettings]
+    models: tuple[ModelSettings, ...]
+    max_files_per_batch: int | None = None
+
+
+def load_project(directory: str | Path = ".", *, environment: Mapping[str, str] | None = None) -> Project:
+    """Read a project's folder (or its `strandline.toml`).
+
+    `${NAME}` in a value is replaced from `environment` (the process's own by default).
+    Raises ConfigurationError naming the file and, where it can be told, the line.
+    """
+    folder = Path(directory)
+    folder = folder.parent if folder.name == FILE_NAME else folder
+    folder = folder.resolve()
+    top = settings.load(folder / FILE_NAME, environment)
+    top.only(("project", "warehouse", "run", "sources", "models"))
+    about, run = top.child("project"), top.child("run")
+    about.only(("name",))
+    run.only(("max_files_per_batch",))
+    sources = {s.path[-1]: _source(s) for s in top.child("sources").children()}
+    return Project(
+        name=about.get("name", text, folder.name),
+        directory=folder,
+        warehouse=_warehouse(top.child("warehouse"), folder),
+        sources=sources,
+        models=_models(top.child("models"), folder, sources),
+        max_files_per_batch=run.get("max_files_per_batch", whole),
+    )
+
+
+def _warehouse(section: Section, folder: Path) -> WarehouseSettings:
+    section.only(("path", "threads", "memory_limit"))
+    path = section.get("path", text, "warehouse.duckdb")
+    if path != ":memory:" and "://" not in path:
+        path = str(folder / Path(path).expanduser())
+    return WarehouseSettings(path, section.get("threads", whole), section.get("memory_limit", text))
+
+
+def _source(section: Section) -> SourceSettings:
+    name = section.path[-1]
+    kind = section.get("kind", text, "files")
+    if kind not in SOURCE_KINDS:
+        raise section.error(
+            f"there is no kind of source {kind!r}; {nearest(kind, SOURCE_KINDS)}",
+            setting="kind",
+            hint="correct `kind`.",
+        )
+    own = SOURCE_KINDS[kind]
+    section.only((*_COMMON_SOURCE, *own))
+    table = section.get("table", text, name)
+    _check_name(section, table, "table")
+    options = {n: section.get(n, read) for n, read in own.items() if n in section.values}
+    if kind == "files" and "path" not in options:
+        section.need("path", text, '"landing/…"  (the folder its files arrive in)')
+    return SourceSettings(name, kind, table, _schema(section), options)
+
+
+def _schema(section: Section) -> Schema:
+    columns = section.child("columns")
+    if not columns.values:
+        raise section.error(
+            f"{section.title} names no columns",
+            hint=f'add [{".".join(columns.path)}] with a line  name = "TYPE"  for each column, in order.',
+        )
+    found = tuple(Column(name, columns.get(name, text)) for name in columns.values)
+    key: tuple[str, ...] = section.get("key", names, ())
+    known = {c.name.lower(): c.name for c in found}
+    for name in key:
+        if name.lower() not in known:
+            raise section.error(
+                f"the key column {name!r} is not among the columns; {nearest(name, known.values())}",
+                setting="key",
+                hint="correct `key` or add the column.",
+            )
+    return Schema(found, tuple(known[n.lower()] for n in key), section.get("append_only", flag, False))
+
+
+def _models(
+    section: Section, folder: Path, sources: Mapping[str, SourceSettings]
+) -> tuple[ModelSettings, ...]:
+    files = _model_files(folder / MODELS_FOLDER, folder)
+    for name in section.values:
+        if name.lower() not in files:
+            raise section.error(
+                f"[models.{name}] has settings but there is no {MODELS_FOLDER}/{name}.sql; "
+                f"{nearest(name, [f.stem for f in files.values()])}",
+                setting=name,
+                hint="correct the name, add the file or remove the settings.",
+            )
+    chosen = {child.path[-1].lower(): child for child in section.children()}
+    tables = {s.table.lower(): s.name for s in sources.values()}
+    models = []
+    for key, file in files.items():
+        if key in tables:
+            raise ConfigurationError(
+                f"the model has the same name as the table of [sources.{tables[key]}]",
+                where=str(file.relative_to(folder)),
+                hint="rename the model's file, or give the source another `table`.",
+            )
+        models.append(_model(chosen.get(key) or section.child(file.stem), file, folder))
+    return in_order(models)
+
+
+def _model_files(folder: Path, project: Path) -> dict[str, Path]:
+    """Lower-case model name → its file, by name; what starts with `.` or `_` is passed over."""
+    files: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(project)
+        if file.suffix not in (".sql", ".py") or any(p[0] in "._" for p in place.parts) or not file.is_file():
+            continue
+        if file.suffix == ".py":
+            raise ConfigurationError(
+                "Python models are not read from files yet",
+                where=str(place),
+                hint="write the model as SQL, or let the file's name begin with `_` if it is none.",
+            )
+        if not _NAME.match(file.stem):
+            raise ConfigurationError(
+                f"{file.stem!r} cannot be a model's name",
+                where=str(place),
+                hint="use letters, digits and `_`, not starting with a digit.",
+            )
+        if (other := files.get(file.stem.lower())) is not None:
+            raise ConfigurationError(
+                f"two files make the model {file.stem!r}; the other is {other.relative_to(project)}",
+                where=str(place),
+                hint="rename one of them.",
+            )
+        files[file.stem.lower()] = file
+    return files
+
+
+def _model(section: Section, file: Path, folder: Path) -> ModelSettings:
+    section.only(("strict", "strategy", "metadata", "views", "description"))
+    place = str(file.relative_to(folder))
+    try:
+        sql = file.read_text(encoding="utf-8").strip().rstrip(";").rstrip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"it cannot be read: {problem}", where=place) from problem
+    if not sql:
+        raise ConfigurationError("the file is empty", where=place, hint="write a SELECT, or remove the file.")
+    return ModelSettings(
+        name=file.stem,
+        sql=sql,
+        file=place,
+        strict=section.get("strict", flag, False),
+        strategy=section.get("strategy", one_of(*STRATEGIES)),
+        metadata=section.get("metadata", flag, False),
+        views=section.get("views", flag, False),
+        description=section.get("description", text, ""),
+    )
+
+
+def _check_name(section: Section, name: str, setting: str) -> None:
+    if not _NAME.match(name):
+        raise section.error(
+            f"{name!r} cannot be a table's name",
+            setting=setting,
+            hint='use letters, digits and `_`; `table = "…"` may differ from the section\'s name.',
+        )
+
+
+def tables_read(sql: str) -> set[str]:
+    """The names of the tables a query reads, lower case, without its own CTEs.
+
+    SQL that does not parse reads nothing here: creating the model says why, better than this could.
+    """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+    from sqlglot.optimizer.scope import traverse_scope
+
+    try:
+        tree = sqlglot.parse_one(sql, dialect="duckdb")
+        scopes = traverse_scope(tree)
+    except SqlglotError:
+        return set()
+    sources = (source for scope in scopes for source in scope.sources.values())
+    return {s.name.lower() for s in sources if isinstance(s, exp.Table)}
+
+
+def in_order(models: Iterable[ModelSettings]) -> tuple[ModelSettings, ...]:
+    """The models with `uses` filled in, each after those it uses, otherwise by name.
+
+    Raises ConfigurationError naming the models of a cycle.
+    """
+    from dataclasses import replace
+
+    by_name = {m.name.lower(): m for m in models}
+    uses = {n: sorted(tables_read(m.sql) & by_name.keys()) for n, m in by_name.items()}
+    order = topological(uses)
+    return tuple(replace(by_name[n], uses=tuple(by_name[u].name for u in uses[n])) for n in order)
+
+
+def topological(uses: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names with those they use before them, by name where there is a choice. A cycle is an error."""
+    order: list[str] = []
+    trail: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in trail:
+            cycle = [*trail[trail.index(name) :], name]
+            raise ConfigurationError(
+                f"models use each other in a circle: {' → '.join(cycle)}",
+                where=f"{MODELS_FOLDER}/{cycle[0]}.sql",
+                hint="let one of them read the source tables instead.",
+            )
+        if name in order:
+            return
+        trail.append(name)
+        for used in sorted(uses[name]):
+            visit(used)
+        trail.pop()
+        order.append(name)
+
+    for name in sorted(uses):
+        visit(name)
+    return order
