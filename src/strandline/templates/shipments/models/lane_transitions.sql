@@ -1,0 +1,11 @@
+-- How often, and how fast, shipments move from one location straight to another.
+
+SELECT
+    previous_location_id AS from_location_id,
+    location_id AS to_location_id,
+    count(*) AS transitions,
+    avg(epoch(time_since_prev_event) / 3600) AS mean_hours,
+    quantile_cont(epoch(time_since_prev_event) / 3600, 0.95) AS p95_hours
+FROM shipment_timeline
+WHERE location_changed AND previous_location_id IS NOT NULL
+GROUP BY previous_location_id, location_id
