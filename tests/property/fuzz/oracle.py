@@ -1,0 +1,70 @@
+"""A second DuckDB that holds the user's tables and runs the plain queries; it knows no increments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from fuzz.compare import Bag
+from fuzz.tables import Batch, Row, Table, after
+
+ARROW: dict[str, pa.DataType] = {
+    "int": pa.int32(),
+    "big": pa.int64(),
+    "dbl": pa.float64(),
+    "dec": pa.decimal128(12, 2),
+    "str": pa.string(),
+    "bool": pa.bool_(),
+    "ts": pa.timestamp("us"),
+    "date": pa.date32(),
+}
+
+
+def frame(table: Table, rows: Iterable[Row]) -> pa.Table:
+    """Rows as an Arrow table of the table's own types."""
+    kept = list(rows)
+    arrays = [pa.array([r[i] for r in kept], ARROW[c.kind]) for i, c in enumerate(table.columns)]
+    return pa.Table.from_arrays(arrays, names=[c.plain for c in table.columns])
+
+
+class Oracle:
+    """Tables kept as Python lists and reloaded after every batch; models are plain views."""
+
+    def __init__(self, tables: tuple[Table, ...]) -> None:
+        self._con = duckdb.connect(config={"threads": 1})
+        self._tables = {t.name: t for t in tables}
+        self._rows: dict[str, list[Row]] = {t.name: [] for t in tables}
+        for table in tables:
+            self._con.execute(f"CREATE TABLE {table.name} ({table.ddl})")
+
+    def close(self) -> None:
+        self._con.close()
+
+    def model(self, name: str, sql: str) -> str | None:
+        """Create a model; the error's text if plain DuckDB refuses it."""
+        try:
+            self._con.execute(f"CREATE VIEW {name} AS {sql}")
+        except duckdb.Error as error:
+            return str(error)
+        return None
+
+    def apply(self, batch: Batch) -> None:
+        for change in batch:
+            table = self._tables[change.table]
+            self._rows[change.table] = after(table, self._rows[change.table], change)
+        for name in {c.table for c in batch}:
+            given = frame(self._tables[name], self._rows[name])
+            self._con.execute(f"DELETE FROM {name}")
+            self._con.register("given", given)
+            self._con.execute(f"INSERT INTO {name} SELECT * FROM given")
+            self._con.unregister("given")
+
+    def rows(self, name: str) -> Bag:
+        """What the plain query gives; raises duckdb.Error where it fails at run time."""
+        return Bag.of(self._con.sql(f"SELECT * FROM {name}").to_arrow_table())
+
+    def types(self, name: str) -> list[Any]:
+        return [str(t) for t in self._con.sql(f"SELECT * FROM {name}").types]
