@@ -1,0 +1,200 @@
+"""One measurement each. Every function here runs in a process of its own, so that neither the memory nor
+the warm caches of one measurement are counted in another; what they take and give can be pickled.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from strandline.benchmark import data, memory
+from strandline.benchmark.data import Kind, Shape
+from strandline.schema import Run, Schema
+
+if TYPE_CHECKING:
+    from strandline.warehouse import Warehouse
+
+COMPILED_TIMES = 5
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all measurements of one benchmark share. `models` are (name, SQL), the measured one last."""
+
+    folder: Path
+    shape: Shape
+    threads: int
+    tables: dict[str, Schema]
+    models: tuple[tuple[str, str], ...]
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def model(self) -> str:
+        return self.models[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Seconds to load the base and to fill the models; milliseconds to compile the measured one."""
+
+    load_seconds: float
+    build_seconds: float
+    compile_ms: float
+    database_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Batches of one kind and size: `numbers` says which ones, the first is the warm-up."""
+
+    kind: Kind
+    rows: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds of every batch of a group (`first_seconds`: the one that found a just opened warehouse),
+    the highest memory during them, and the strategies of the measured model's stages."""
+
+    seconds: tuple[float, ...]
+    first_seconds: float
+    close_seconds: float
+    peak_memory_mb: float
+    strategies: tuple[str, ...] = field(default=())
+
+
+def alone(function: Callable[..., R], *args: object) -> R:
+    """Call a function of this module in a fresh process."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
+        return pool.submit(function, *args).result()
+
+
+def load(job: Job) -> Loaded:
+    """Create the warehouse: tables, the base as one batch, the models."""
+    with _open(job) as wh:
+        for name, schema in job.tables.items():
+            wh.create_table(
+                name,
+                ", ".join(f'"{c.name}" {c.type}' for c in schema.columns),
+                key=schema.key or None,
+                append_only=schema.append_only,
+            )
+        started = time.perf_counter()
+        con = data.connect(job.threads)
+        with wh.batch(kind="base") as base:
+            for name, rows in data.references(con, job.shape).items():
+                base.apply(name, inserts=rows)
+            for chunk in data.base_chunks(con, job.shape):
+                base.apply("shipment_events", inserts=chunk)
+        loaded = time.perf_counter()
+        for name, sql in job.models:
+            wh.create_model(name, sql)
+        built = time.perf_counter()
+        compile_ms = _compile_ms(job, wh)
+    size = job.warehouse.stat().st_size
+    return Loaded(loaded - started, built - loaded, compile_ms, size)
+
+
+def recompute(job: Job, times: int) -> tuple[float, ...]:
+    """Seconds of the full recompute: the same SQL over the warehouse's tables into a new table of a new
+    file, by the same engine with the same number of threads, up to and including its checkpoint."""
+    import duckdb
+
+    target = job.folder / "full.duckdb"
+    con = duckdb.connect(str(target), config={"threads": job.threads})
+    con.execute(f"ATTACH '{_quoted(job.warehouse)}' AS kept (READ_ONLY)").fetchall()
+    con.execute("USE kept").fetchall()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        for name, sql in job.models:
+            con.execute(f'CREATE TABLE "{target.stem}".main."{name}" AS {sql}').fetchall()
+        con.execute(f'CHECKPOINT "{target.stem}"').fetchall()
+        seconds.append(time.perf_counter() - started)
+        for name, _sql in job.models:
+            con.execute(f'DROP TABLE "{target.stem}".main."{name}"').fetchall()
+    con.close()
+    target.unlink()
+    return tuple(seconds)
+
+
+def increments(job: Job, group: Group) -> Measured:
+    """Apply and refresh the group's batches one after another; only that is timed."""
+    batches = _batches(job, group)
+    seconds: list[float] = []
+    strategies: set[str] = set()
+    with _open(job) as wh:
+        memory.start()
+        for rows in batches:
+            took, run = _one(wh, rows)
+            seconds.append(took)
+            strategies |= _strategies(run, job.model)
+        peak = memory.peak_mb()
+        closing = time.perf_counter()
+    closed = time.perf_counter() - closing
+    return Measured(tuple(seconds[1:]), seconds[0], closed, peak, tuple(sorted(strategies)))
+
+
+def verify(job: Job) -> bool:
+    """Whether every model of the benchmark equals its full recompute."""
+    with _open(job) as wh:
+        return all(wh.verify(name).ok for name, _ in job.models)
+
+
+def _open(job: Job) -> Warehouse:
+    import strandline
+
+    return strandline.open(str(job.warehouse), threads=job.threads, role="bench")
+
+
+def _batches(job: Job, group: Group) -> list[Any]:
+    if group.kind == "no-change":
+        return [None] * len(group.numbers)
+    con = data.connect(job.threads)
+    made = [data.batch(con, job.shape, group.kind, group.rows, number) for number in group.numbers]
+    con.close()
+    return made
+
+
+def _one(wh: Warehouse, rows: Any) -> tuple[float, Run]:
+    started = time.perf_counter()
+    if rows is not None:
+        wh.apply("shipment_events", inserts=rows)
+    run = wh.refresh()
+    return time.perf_counter() - started, run
+
+
+def _strategies(run: Run, model: str) -> set[str]:
+    ran = run.model(model)
+    if ran is None:
+        return set()
+    return {stage.strategy for stage in ran.stages} or {ran.strategy}
+
+
+def _compile_ms(job: Job, wh: Warehouse) -> float:
+    from strandline.compiler import compile as compile_model
+
+    schemas = wh.tables()
+    sql = job.models[-1][1]
+    took = []
+    for _ in range(COMPILED_TIMES):
+        started = time.perf_counter()
+        compile_model(sql, schemas)
+        took.append((time.perf_counter() - started) * 1000)
+    return statistics.median(took)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

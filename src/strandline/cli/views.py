@@ -1,0 +1,110 @@
+"""How results look to a person: frozen values in, tables and lines of text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from strandline.cli.output import cell, table
+from strandline.schema import ModelRun, Parity, Run
+from strandline.units import counted, span
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from strandline.benchmark.plan import Line, Result
+    from strandline.local import Status
+
+
+def run_line(run: Run) -> str:
+    """One line about a batch: what came in, how long it took, how each model was kept."""
+    if not run.changed:
+        return "nothing new"
+    parts = [f"{run.kind} batch", counted(run.rows, "row")]
+    if run.files:
+        parts.append(counted(len(run.files), "file"))
+    if run.quarantined:
+        parts.append(f"{run.quarantined:,} quarantined")
+    parts.append(span(run.seconds))
+    return ", ".join(parts)
+
+
+def run_models(run: Run) -> Table:
+    """What each model did in a batch."""
+    rows = [
+        (m.model, m.strategy, f"{m.rows_in:,}", f"{m.rows_out:,}", span(m.seconds), m.reason)
+        for m in run.models
+    ]
+    return table(("model", "strategy", "rows in", "rows out", "time", "why"), rows, right=(2, 3, 4))
+
+
+def run_files(run: Run) -> Table:
+    """The files a batch took in."""
+    rows = [(f.path, f.table, f"{f.rows:,}", f"{f.rejected:,}", f.status) for f in run.files]
+    return table(("file", "table", "rows", "quarantined", "status"), rows, right=(2, 3))
+
+
+def parities(found: Iterable[Parity]) -> Table:
+    """One line a model: whether it equals its full recompute."""
+    rows = [
+        (
+            p.model,
+            "exact" if p.ok else "DIFFERS",
+            f"{p.rows:,}",
+            f"{p.expected_rows:,}",
+            f"{p.missing:,}",
+            f"{p.extra:,}",
+            f"{p.largest_float_difference:.1e}" if p.largest_float_difference else "0",
+            span(p.seconds),
+        )
+        for p in found
+    ]
+    headings = ("model", "parity", "rows", "recomputed", "missing", "extra", "largest difference", "time")
+    return table(headings, rows, right=range(2, 8))
+
+
+def status_head(status: Status) -> list[str]:
+    """The lines above the status tables."""
+    lines = [f"warehouse    {status.warehouse}"]
+    if status.checkpoint is None:
+        lines.append("last batch   none yet: `strandline run` builds the base")
+    else:
+        last, ago = status.checkpoint, span(status.lag_seconds or 0.0)
+        lines.append(f"last batch   {last.kind}, {ago} ago ({last.last_update_time:%Y-%m-%d %H:%M:%S} UTC)")
+    files = ", ".join(f"{n:,} {word}" for word, n in status.files.items())
+    lines.append(f"files        {files or 'none yet'}")
+    lines.append(f"quarantine   {counted(status.quarantined, 'row')} held")
+    lines.append(f"held by      {status.holder or 'nobody'}")
+    return lines
+
+
+def status_tables(status: Status) -> Table:
+    """Tables and models with their rows."""
+    rows: list[Sequence[Any]] = [("table", t.name, f"{t.rows:,}", "") for t in status.tables]
+    rows += [("model", m.name, f"{m.rows:,}", m.strategy or "") for m in status.models]
+    return table(("kind", "name", "rows", "strategy"), rows, right=(2,))
+
+
+def records(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    """Dictionaries as a table of the named fields; long raw text is cut."""
+    cut = [[cell(row[n])[:80] for n in names] for row in found]
+    return table([n.replace("_", " ") for n in names], cut)
+
+
+def bench_lines(lines: Iterable[Line], title: str) -> Table:
+    """A benchmark's batches against the full recompute."""
+    from strandline.benchmark.report import HEADINGS, cells
+
+    return table(HEADINGS, [cells(line) for line in lines], right=range(1, 6), title=title)
+
+
+def bench_head(result: Result) -> list[str]:
+    """What the benchmark's tables do not say."""
+    from strandline.benchmark.report import facts
+
+    return facts(result)
+
+
+def strategies(models: Iterable[ModelRun]) -> str:
+    """`shipment_timeline carry, shipment_current merge`: how a batch kept each model."""
+    return ", ".join(f"{m.model} {m.strategy}" for m in models)
