@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),
     ("watch", "local"),
     ("wiring",),
-    ("benchmark", "demo", "templates"),
+    ("benchmark", "demo", "doctor", "templates"),
     ("cli", "server"),
     ("__main__",),
 )
