@@ -23,11 +23,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),
     ("watch", "local"),
     ("wiring",),
-    ("benchmark", "demo", "doctor", "templates"),
+    ("templates",),
+    ("benchmark", "demo", "doctor"),
     ("cli", "server"),
     ("__main__",),
 )
 PLACES = {name: level for level, names in enumerate(LAYERS) for name in names}
+# Within these packages, what belongs to one of the named kinds is imported by that kind alone.
+KINDS = {"engines": ("duckdb",), "sources": ("files",)}
 # May be imported from anywhere: `__version__` and the lazy public names.
 EVERYWHERE = "strandline"
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -59,7 +62,7 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
             names = [d if d.partition(".")[2] in known else node.module for d in deeper]
         else:
             continue
-        for name in names:
+        for name in dict.fromkeys(names):
             if name.startswith("strandline."):
                 yield node.lineno, name.removeprefix("strandline.")
 
@@ -68,13 +71,14 @@ def allowed(importer: str, target: str) -> bool:
     """Downwards, or within one place; an engine knows no other engine, a source no other source."""
     above, below = place(importer), place(target)
     if above == below:
-        return above not in {"engines", "sources"} or family(importer) == family(target)
+        return kind_of(target) in {"", kind_of(importer)}
     return PLACES[below] < PLACES[above]
 
 
-def family(module: str) -> str:
-    """Which engine or source a module belongs to: `engines.duckdb_types` is part of `duckdb`."""
-    return module.split(".")[1].split("_", maxsplit=1)[0] if "." in module else ""
+def kind_of(module: str) -> str:
+    """The engine or source a module belongs to (`engines.duckdb_types` to `duckdb`); none: ``."""
+    package, _, rest = module.partition(".")
+    return next((kind for kind in KINDS.get(package, ()) if rest.startswith(kind)), "")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: module_name(p) or EVERYWHERE)
