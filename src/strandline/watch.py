@@ -31,11 +31,10 @@ Complain = Callable[[StrandlineError, float], None]
 class Timing:
     """All in seconds.
 
-    `settle` is how long a file must be left alone to count as complete; `poll` the safety net's
-    interval; a batch that failed is tried again after `retry`, doubling up to `longest_retry`.
+    File events are gathered for `debounce`; `poll` is the safety net's interval; a batch that
+    failed is tried again after `retry`, doubling up to `longest_retry`.
     """
 
-    settle: float = 0.0
     debounce: float = 0.2
     poll: float = 10.0
     retry: float = 1.0
@@ -48,6 +47,7 @@ class _Task:
     result: Future[Any]
 
 
+SHORTEST_WAIT = 0.02
 _CHANGED = "changed"
 _STOP = "stop"
 
@@ -57,7 +57,8 @@ class Watcher:
 
     `refresh` does one round of work and returns its Run (`changed` false when there was nothing).
     `on_run` gets every Run that changed something; `on_error` every failure, with the seconds until
-    the next try.
+    the next try. `resting` tells after a round in how many seconds the files that are still being
+    written could be complete (None without any): coming to rest raises no event.
     """
 
     def __init__(
@@ -67,23 +68,23 @@ class Watcher:
         on_run: Display,
         on_error: Complain,
         timing: Timing = Timing(),
+        resting: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._refresh = refresh
         self._events = _FileEvents(folders, self.changed, timing.debounce)
         self._on_run = on_run
         self._on_error = on_error
         self._timing = timing
+        self._resting = resting
         # SimpleQueue.put may be called from a signal handler; queue.Queue's could deadlock there.
         self._inbox: queue.SimpleQueue[str | _Task] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._failures = 0
         self._next_look = 0.0
         self._not_before = 0.0
-        self._settling_until = 0.0
 
     def run(self) -> None:
         """Look at once, then whenever something happens, until `stop`. A commit under way is finished."""
-        self._settling_until = time.monotonic() + self._timing.settle
         try:
             self._events.follow()
             while not self._stopped.is_set():
@@ -123,23 +124,19 @@ class Watcher:
         if isinstance(item, _Task):
             _execute(item)
         elif item == _CHANGED:
-            now = time.monotonic()
-            self._settling_until = now + self._timing.settle
-            self._next_look = max(now, self._not_before)
+            self._next_look = max(time.monotonic(), self._not_before)
 
     def _look(self) -> None:
         try:
             self._events.follow()
             run = self._refresh()
+            resting = self._resting()
         except Exception as problem:  # noqa: BLE001  reported and tried again: watching goes on
             self._failed(_as_error(problem))
             return
         self._failures = 0
-        now = time.monotonic()
-        self._not_before = now
-        # A file seen while it was still being written raises no event when it has come to rest.
-        waiting = now < self._settling_until
-        self._next_look = self._settling_until if waiting else now + self._timing.poll
+        wait = self._timing.poll if resting is None else max(SHORTEST_WAIT, resting)
+        self._next_look = time.monotonic() + min(wait, self._timing.poll)
         if run.changed:
             self._on_run(run)
 

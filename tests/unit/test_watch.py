@@ -81,13 +81,25 @@ def test_runs_without_change_are_not_shown(tmp_path: Path) -> None:
 
 def test_a_file_that_comes_to_rest_is_looked_at_again(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    timing = Timing(settle=0.1, debounce=0.05, poll=600)
-    with watching(folder, tmp_path, timing):
-        folder.looks.get(timeout=LONG)  # at once
-        folder.looks.get(timeout=LONG)  # once what was there at the start has had time to settle
-        (tmp_path / "a").touch()
-        folder.looks.get(timeout=LONG)  # the event
-        folder.looks.get(timeout=LONG)  # no further event: its time to settle is over
+    resting = iter([None, 0.01, 0.0])
+    looked = threading.Event()
+
+    def next_rest() -> float | None:
+        found = next(resting, "none left")
+        if found == "none left":
+            looked.set()
+            return None
+        assert not isinstance(found, str)
+        return found
+
+    watcher = Watcher(folder, [tmp_path], lambda _: None, lambda *_: None, SLOW_POLL, next_rest)
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    folder.looks.get(timeout=LONG)
+    (tmp_path / "a").touch()
+    assert looked.wait(LONG), "one event, then two looks of its own accord"
+    watcher.stop()
+    thread.join(LONG)
 
 
 def test_the_poll_catches_what_events_miss(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
         "pattern": text,
         "format": one_of("csv", "parquet", "jsonl"),
         "delimiter": text,
-        "new_columns": one_of("add", "ignore", "reject"),
+        "new_columns": one_of("add", "quarantine", "ignore"),
         "settle_seconds": number,
     },
 }

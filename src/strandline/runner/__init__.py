@@ -1,0 +1,16 @@
+"""From a project's files and sources to committed batches: read → check → apply → refresh → record.
+
+prepare(wh, project)              tables and models as the project says
+run = refresh(wh, sources)        one batch, one commit
+plan(wh, project, sources, …)     what would happen, without writing
+release(wh, sources, ids=[…])     quarantined rows that are accepted by now
+"""
+
+from __future__ import annotations
+
+from strandline.runner.planning import PlannedFile, PlannedModel, RunPlan, plan
+from strandline.runner.prepare import prepare
+from strandline.runner.refresh import refresh
+from strandline.runner.release import Release, release
+
+__all__ = ["PlannedFile", "PlannedModel", "Release", "RunPlan", "plan", "prepare", "refresh", "release"]

@@ -1,0 +1,128 @@
+"""What a run needs of a warehouse: narrow protocols, so that a test can stand in for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from strandline.schema import BatchKind, Column, FileRecord, Position, Reject, Run, Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Notice = Callable[[str], None]
+"""Takes one sentence about something a user should know but that stops nothing."""
+
+
+class BatchWriter(Protocol):
+    """One batch while it is being filled; committed when its `with` block ends."""
+
+    @property
+    def run(self) -> Run: ...
+
+    def apply(
+        self,
+        table: str,
+        *,
+        inserts: pa.Table,
+        file_id: int | None = None,
+        lines: pa.Int64Array | None = None,
+    ) -> None: ...
+
+    def retract_file(self, table: str, file_id: int) -> None: ...
+
+    def record_file(self, record: FileRecord) -> int: ...
+
+    def finish_file(
+        self, file_id: int, rows: int, rejected: int, status: Literal["applied", "quarantined", "empty"]
+    ) -> None: ...
+
+    def quarantine(self, rejects: list[Reject]) -> None: ...
+
+    def release(self, quarantine_ids: Sequence[str]) -> None: ...
+
+    def position(self, position: Position) -> None: ...
+
+
+class Ledger(Protocol):
+    """The record of what was taken in."""
+
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
+
+
+class Records(Protocol):
+    """What planning reads."""
+
+    def tables(self) -> dict[str, Schema]: ...
+
+    def models(self) -> dict[str, str]: ...
+
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
+
+    def explain(self, model: str) -> Any: ...
+
+
+class Definitions(Protocol):
+    """Creating and dropping what a project says should be there."""
+
+    def tables(self) -> dict[str, Schema]: ...
+
+    def models(self) -> dict[str, str]: ...
+
+    def create_table(
+        self,
+        name: str,
+        columns: str,
+        *,
+        key: str | Sequence[str] | None = None,
+        append_only: bool = False,
+    ) -> Any: ...
+
+    def add_columns(self, table: str, columns: Sequence[Column]) -> None: ...
+
+    def create_model(
+        self,
+        name: str,
+        sql: str,
+        *,
+        strict: bool = False,
+        strategy: str | None = None,
+        metadata: bool = False,
+        views: bool = False,
+    ) -> Any: ...
+
+    def drop_model(self, name: str) -> None: ...
+
+
+class Batches(Protocol):
+    """Taking files in."""
+
+    def tables(self) -> dict[str, Schema]: ...
+
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
+
+    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
+
+    def add_columns(self, table: str, columns: Sequence[Column]) -> None: ...
+
+    def batch(self, kind: BatchKind = "incremental") -> AbstractContextManager[BatchWriter]: ...
+
+
+def quiet(_: str) -> None:
+    """The notice that nobody listens to."""
+
+
+def records(wh: Ledger, query: str) -> list[Mapping[str, Any]]:
+    """A query's rows as dictionaries."""
+    found: list[Mapping[str, Any]] = wh.sql(query, arrow=True).to_pylist()
+    return found
+
+
+def literal(value: str) -> str:
+    """A text as SQL."""
+    return "'" + value.replace("'", "''") + "'"

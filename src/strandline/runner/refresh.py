@@ -1,0 +1,229 @@
+"""One run: the pending files of all sources, applied in one batch and committed with the record of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from strandline.errors import InputError, SchemaError
+from strandline.runner.ports import Batches, BatchWriter, Ledger, Notice, literal, quiet, records
+from strandline.schema import BatchKind, FileRecord, Position, Reject, Run, Schema, utc_now
+from strandline.sources.base import Chunk, PendingFile, Source
+
+FileStatus = Literal["applied", "quarantined", "empty"]
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One file to take in, by which source, and the versions of it whose rows it takes the place of.
+
+    `refused` is why the file as a whole is not accepted; "" where it is.
+    """
+
+    source: Source
+    file: PendingFile
+    earlier: tuple[int, ...] = ()
+    refused: str = ""
+
+
+class FileFaultError(Exception):
+    """A file turned out bad inside a batch, which must be rolled back and begun again without it.
+
+    `refuse` says that the file is to be quarantined; otherwise it is left for the next run.
+    """
+
+    def __init__(self, file: PendingFile, reason: str, *, refuse: bool) -> None:
+        super().__init__(reason)
+        self.file = file
+        self.reason = reason
+        self.refuse = refuse
+
+
+def refresh(
+    wh: Batches,
+    sources: Iterable[Source],
+    *,
+    kind: BatchKind | None = None,
+    most_files: int | None = None,
+    notice: Notice = quiet,
+) -> Run:
+    """Take in the complete files that are new or changed; one commit, or none when there is nothing.
+
+    `kind` is by itself `base` for a warehouse's first batch and `incremental` afterwards; naming one
+    makes a batch even of no files. `most_files` leaves the rest for the next call. A file that
+    cannot be read now is left out, said to `notice`, and tried again next time.
+    """
+    started, clock = utc_now(), time.monotonic()
+    schemas = wh.tables()
+    current = [s.with_schema(schemas[s.table]) for s in sources]
+    ledger = wh.files()
+    work = add_new_columns(wh, pending(wh, current, ledger)[:most_files], notice)
+    chosen: BatchKind = kind or ("incremental" if has_base(wh) else "base")
+    while work or kind is not None:
+        try:
+            with wh.batch(kind=chosen) as batch:
+                for item in work:
+                    take_in(batch, item)
+                for position in positions(ledger, current, work):
+                    batch.position(position)
+            return batch.run
+        except FileFaultError as fault:
+            work = without(work, fault, notice)
+    return Run(None, chosen, started, time.monotonic() - clock)
+
+
+def has_base(wh: Ledger) -> bool:
+    """Whether the warehouse has had its first batch."""
+    return bool(records(wh, "SELECT 1 AS x FROM strandline.batches WHERE kind = 'base' LIMIT 1"))
+
+
+def pending(wh: Ledger, sources: Iterable[Source], ledger: Sequence[FileRecord]) -> list[Work]:
+    """What there is to take in: source by source as configured, each one's files in its order."""
+    now = time.time_ns()
+    found = []
+    for source in sources:
+        known = [r for r in ledger if r.source == source.name]
+        found += [Work(source, f, _earlier(wh, f)) for f in source.discover(known, now)]
+    return found
+
+
+def add_new_columns(wh: Batches, work: Sequence[Work], notice: Notice) -> list[Work]:
+    """Add the columns that the files bring, each file judged by what those before it brought."""
+    schemas: dict[str, Schema] = {}
+    kept = []
+    for item in work:
+        source, table = item.source, item.file.table
+        if table in schemas:
+            source = source.with_schema(schemas[table])
+        try:
+            columns = source.new_columns(item.file)
+        except (InputError, OSError) as problem:
+            notice(_left_out(item.file, str(problem)))
+            continue
+        if columns:
+            wh.add_columns(table, columns)
+            schemas[table] = wh.tables()[table]
+            notice(f"table {table}: {item.file.path} brought the new columns {_listed(columns)}")
+        kept.append(item)
+    return [
+        replace(i, source=i.source.with_schema(schemas[i.file.table])) if i.file.table in schemas else i
+        for i in kept
+    ]
+
+
+def take_in(batch: BatchWriter, item: Work) -> FileStatus:
+    """Apply one file inside a batch: retract its earlier versions, apply its rows, keep its rejects.
+
+    A file that is refused as a whole changes no table: what its last good version said stays.
+    Raises FileFaultError where the batch has to begin again without the file.
+    """
+    file = item.file
+    file_id = batch.record_file(record_of(file))
+    chunks = _chunks(item)
+    first = next(chunks, None)
+    if first is not None and first.file_rejected:
+        batch.quarantine(first.rejects)
+        batch.finish_file(file_id, 0, len(first.rejects), "quarantined")
+        return "quarantined"
+    for earlier in item.earlier:
+        batch.retract_file(file.table, earlier)
+    rows = rejected = 0
+    for chunk in itertools.chain([first] if first else [], chunks):
+        apply_chunk(batch, file, file_id, chunk)
+        rows, rejected = rows + chunk.rows.num_rows, rejected + len(chunk.rejects)
+    status: FileStatus = "applied" if rows or rejected else "empty"
+    batch.finish_file(file_id, rows, rejected, status)
+    return status
+
+
+def apply_chunk(batch: BatchWriter, file: PendingFile, file_id: int, chunk: Chunk) -> None:
+    """Apply a chunk's rows and keep its rejects. Raises FileFaultError where the table refuses the rows."""
+    try:
+        if chunk.rows.num_rows:
+            batch.apply(file.table, inserts=chunk.rows, file_id=file_id, lines=chunk.lines)
+    except (InputError, SchemaError) as error:
+        raise FileFaultError(file, error.message, refuse=True) from error
+    if chunk.rejects:
+        batch.quarantine(chunk.rejects)
+
+
+def without(work: Sequence[Work], fault: FileFaultError, notice: Notice) -> list[Work]:
+    """The same work with the faulty file refused, or left for the next run."""
+    if not fault.refuse:
+        notice(_left_out(fault.file, fault.reason))
+        return [item for item in work if item.file != fault.file]
+    return [replace(i, refused=fault.reason) if i.file == fault.file else i for i in work]
+
+
+def positions(
+    ledger: Sequence[FileRecord], sources: Iterable[Source], work: Sequence[Work]
+) -> list[Position]:
+    """How far every source has been read once the batch is committed: its files and the newest one's time."""
+    found = []
+    for source in sources:
+        times = {r.path: r.modified_ns for r in ledger if r.source == source.name}
+        times |= {i.file.path: i.file.modified_ns for i in work if i.source.name == source.name}
+        if times:
+            newest = max(times, key=lambda path: (times[path], path))
+            value = {"files": len(times), "newest": newest, "modified_ns": times[newest]}
+            at = _EPOCH + dt.timedelta(microseconds=times[newest] // 1000)
+            found.append(Position(source.name, value, at))
+    return found
+
+
+def record_of(file: PendingFile) -> FileRecord:
+    """The ledger's entry for a file that is about to be taken in."""
+    return FileRecord(
+        file.source, file.table, file.path, file.size, file.sha256, modified_ns=file.modified_ns
+    )
+
+
+def versions(wh: Ledger, file: PendingFile) -> tuple[int, ...]:
+    """The ids of all versions of a file that the ledger knows, the oldest first."""
+    query = f"SELECT file_id FROM strandline.files WHERE source = {literal(file.source)}"
+    found = records(wh, f"{query} AND path = {literal(file.path)} ORDER BY file_id")
+    return tuple(row["file_id"] for row in found)
+
+
+def _chunks(item: Work) -> Iterator[Chunk]:
+    """The source's chunks, with everything that can go wrong while reading said as a FileFaultError."""
+    if item.refused:
+        yield refusal(item.file, item.refused)
+        return
+    try:
+        yield from item.source.read(item.file)
+    except (InputError, OSError) as error:
+        raise FileFaultError(item.file, str(error), refuse=False) from error
+    except Exception as error:  # one file must not keep the others out
+        raise FileFaultError(item.file, f"{type(error).__name__}: {error}", refuse=True) from error
+
+
+def refusal(file: PendingFile, reason: str) -> Chunk:
+    """The only chunk of a file that is refused as a whole."""
+    import pyarrow as pa
+
+    reject = Reject(file.table, file.path, 0, reason)
+    return Chunk(pa.table({}), pa.array([], pa.int64()), [reject], file_rejected=True)
+
+
+def _earlier(wh: Ledger, file: PendingFile) -> tuple[int, ...]:
+    before = file.replaces
+    if before is None:
+        return ()
+    if before.status != "quarantined":
+        return (before.file_id,)
+    # The refused version left the rows of the last good one in place; those go now.
+    return versions(wh, file)
+
+
+def _left_out(file: PendingFile, reason: str) -> str:
+    return f"{file.path} was left out and will be tried again: {reason}"
+
+
+def _listed(columns: Iterable[object]) -> str:
+    return ", ".join(f"{getattr(c, 'name', c)} {getattr(c, 'type', '')}".strip() for c in columns)
