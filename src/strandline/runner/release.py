@@ -56,8 +56,12 @@ def release(
         try:
             with wh.batch(kind="incremental") as batch:
                 done = [i for item in work for i in _let_in(batch, item, chosen[_key(item)])]
+                if not done:
+                    raise _NothingPassed
                 batch.release(done)
             return Release(len(done), held - len(done), batch.run)
+        except _NothingPassed:
+            break
         except FileFaultError as fault:
             notice(f"{fault.file.path} stays in quarantine: {fault.reason}")
             work = [item for item in work if item.file != fault.file]
@@ -65,6 +69,10 @@ def release(
 
 
 Held = Sequence[Mapping[str, Any]]
+
+
+class _NothingPassed(Exception):  # noqa: N818  rolls the empty batch back
+    pass
 
 
 def _chosen(
