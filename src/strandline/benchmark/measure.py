@@ -7,7 +7,7 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,22 +108,29 @@ def load(job: Job) -> Loaded:
 
 
 def recompute(job: Job, times: int) -> tuple[float, ...]:
-    """Seconds of the full recompute: the same SQL over the warehouse's tables into a new table of a new
-    file, by the same engine with the same number of threads, up to and including its checkpoint."""
+    """Seconds of the full recompute of the benchmark's models."""
+    return full_recompute(job.warehouse, job.models, job.folder, threads=job.threads, times=times)
+
+
+def full_recompute(
+    warehouse: Path, models: Sequence[tuple[str, str]], scratch: Path, *, threads: int, times: int
+) -> tuple[float, ...]:
+    """Seconds of the full recompute: the same SQL over the warehouse's tables into new tables of a new
+    file in `scratch`, by the same engine, up to and including its checkpoint. Nobody may be writing."""
     import duckdb
 
-    target = job.folder / "full.duckdb"
-    con = duckdb.connect(str(target), config={"threads": job.threads})
-    con.execute(f"ATTACH '{_quoted(job.warehouse)}' AS kept (READ_ONLY)").fetchall()
+    target = scratch / "full.duckdb"
+    con = duckdb.connect(str(target), config={"threads": threads})
+    con.execute(f"ATTACH '{_quoted(warehouse)}' AS kept (READ_ONLY)").fetchall()
     con.execute("USE kept").fetchall()
     seconds = []
     for _ in range(times):
         started = time.perf_counter()
-        for name, sql in job.models:
+        for name, sql in models:
             con.execute(f'CREATE TABLE "{target.stem}".main."{name}" AS {sql}').fetchall()
         con.execute(f'CHECKPOINT "{target.stem}"').fetchall()
         seconds.append(time.perf_counter() - started)
-        for name, _sql in job.models:
+        for name, _sql in models:
             con.execute(f'DROP TABLE "{target.stem}".main."{name}"').fetchall()
     con.close()
     target.unlink()

@@ -168,6 +168,19 @@ def groups(settings: Settings) -> Iterator[Group]:
         yield Group(kind, rows, tuple(range(place * count, (place + 1) * count)))
 
 
+def settings(
+    events: int, batches: str, repeat: int, model: str | None, threads: int, append_only: bool
+) -> Settings:
+    """The settings as a command line has them; `batches` are sizes separated by commas."""
+    try:
+        sizes = tuple(int(size.replace("_", "")) for size in batches.split(",") if size.strip())
+    except ValueError:
+        raise UsageError(
+            f"--batches {batches!r} are not sizes", hint="for example --batches 1000,10000."
+        ) from None
+    return Settings(events, sizes, repeat, model or MODEL, threads, append_only)
+
+
 def check(settings: Settings) -> None:
     """Raises UsageError for numbers that cannot be measured."""
     if settings.events < 1_000:

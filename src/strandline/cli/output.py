@@ -42,6 +42,11 @@ def say(text: str) -> None:
     console(sys.stderr).print(text, soft_wrap=True)
 
 
+def say_plain(text: str) -> None:
+    """The same for text that is not ours: brackets in it mean nothing."""
+    say(escape(text))
+
+
 def data(text: str) -> None:
     """Text that is the command's result, on stdout, as it is."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
@@ -58,8 +63,8 @@ def progress(first: str) -> Iterator[Callable[[str], None]]:
     screen = console(sys.stderr)
     if not screen.is_terminal:
         if first:
-            say(escape(first))
-        yield lambda text: say(escape(text))
+            say_plain(first)
+        yield say_plain
         return
     with screen.status(escape(first)) as live:
         yield lambda text: live.update(escape(text))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strandline.cli.output import cell, table
+from strandline.cli.output import cell, data, plain, say, say_plain, show, show_error, table
+from strandline.errors import StrandlineError
 from strandline.schema import ModelRun, Parity, Run
 from strandline.units import counted, span
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from strandline.benchmark.plan import Line, Result
+    from strandline.doctor import Check
     from strandline.local import Status
 
 
@@ -85,10 +89,55 @@ def status_tables(status: Status) -> Table:
     return table(("kind", "name", "rows", "strategy"), rows, right=(2,))
 
 
-def records(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
-    """Dictionaries as a table of the named fields; long raw text is cut."""
-    cut = [[cell(row[n])[:80] for n in names] for row in found]
-    return table([n.replace("_", " ") for n in names], cut)
+def quarantined(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Held rows; long raw text is cut."""
+    names = ("quarantine_id", "table_name", "file", "line", "reason", "status", "raw")
+    rows = [[cell(row[name])[:80] for name in names] for row in found]
+    return table(("id", "table", "file", "line", "reason", "status", "row"), rows, right=(3,))
+
+
+def checks(found: Iterable[Check]) -> Table:
+    """What `doctor` looked at."""
+    return table(("", "looked at", "found", "next"), [(c.state, c.name, c.found, c.next) for c in found])
+
+
+def show_run(run: Run) -> None:
+    """Say what a run did."""
+    say(run_line(run))
+    if run.files:
+        show(run_files(run), human=True)
+    if run.models:
+        show(run_models(run), human=True)
+
+
+def watched(as_json: bool) -> Callable[[Run], None]:
+    """What `watch` does with every batch: a line of JSON as data, or a line for the person."""
+
+    def show_batch(run: Run) -> None:
+        if as_json:
+            data(json.dumps(plain(run), ensure_ascii=False))
+            sys.stdout.flush()
+        else:
+            say_plain(f"{run.started_at:%H:%M:%S}  {run_line(run)}; {strategies(run.models)}")
+
+    return show_batch
+
+
+def show_retry(error: StrandlineError, seconds: float) -> None:
+    """Say what went wrong while watching, and when it is tried again."""
+    show_error(error, as_json=False)
+    say_plain(f"trying again in {span(seconds)}")
+
+
+def show_bench(result: Result) -> None:
+    """Say what a benchmark measured."""
+    from strandline.benchmark.report import facts
+
+    for fact in facts(result):
+        say_plain(fact)
+    show(bench_lines(result.lines, ""), human=True)
+    if result.append_only:
+        show(bench_lines(result.append_only, "events declared append-only"), human=True)
 
 
 def bench_lines(lines: Iterable[Line], title: str) -> Table:
@@ -96,13 +145,6 @@ def bench_lines(lines: Iterable[Line], title: str) -> Table:
     from strandline.benchmark.report import HEADINGS, cells
 
     return table(HEADINGS, [cells(line) for line in lines], right=range(1, 6), title=title)
-
-
-def bench_head(result: Result) -> list[str]:
-    """What the benchmark's tables do not say."""
-    from strandline.benchmark.report import facts
-
-    return facts(result)
 
 
 def strategies(models: Iterable[ModelRun]) -> str:
