@@ -24,7 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("watch", "local"),
     ("wiring",),
     ("templates",),
-    ("benchmark", "demo", "doctor"),
+    ("benchmark", "doctor"),
+    ("demo",),
     ("cli", "server"),
     ("__main__",),
 )
