@@ -201,7 +201,7 @@ def column(con: Any, name: str, model: str = "shipment_timeline", order: str = "
         ("epoch(time_since_prev_event) / 3600", [None, 2, 3, 7, None, 2, 1]),
         ("epoch(status_duration) / 3600", [2, 3, 7, None, 2, 1, None]),
         ("cumulative_transit_hours", [0, 2, 5, 12, 0, 2, 3]),
-        ("hours_in_status", [5, 3, 7, None, 2, None, None]),
+        ("hours_in_status", [2, 5, 7, None, 2, 1, None]),
         ("exceptions_so_far", [0, 0, 1, 1, 0, 0, 0]),
         ("is_late", [False, False, False, True, None, None, None]),
         ("location_name", ["At A", "At A", "At B", "At C", "At A", None, None]),

@@ -21,8 +21,8 @@ timeline AS (
         event_timestamp - lag(event_timestamp) OVER w AS time_since_prev_event,
         date_diff('second', first_value(event_timestamp) OVER w, event_timestamp) / 3600.0
             AS cumulative_transit_hours,
-        -- from this event until the status changes; open (NULL) while it has not
-        date_diff('second', event_timestamp, lead(status_began IGNORE NULLS) OVER w) / 3600.0
+        -- how long the status has lasted when the next event comes: on its last event, until it changes
+        date_diff('second', last_value(status_began IGNORE NULLS) OVER w, lead(event_timestamp) OVER w) / 3600.0
             AS hours_in_status,
         -- from this event to the next one; open (NULL) for the shipment's last event
         lead(event_timestamp) OVER w - event_timestamp AS status_duration,
