@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ CREATE TABLE strandline.files (file_id BIGINT, source VARCHAR, table_name VARCHA
 CREATE TABLE strandline.quarantine (quarantine_id UUID DEFAULT uuid(), batch_id VARCHAR, table_name VARCHAR,
   file VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR, status VARCHAR DEFAULT 'held',
   quarantined_at TIMESTAMP DEFAULT now()::TIMESTAMP);
+CREATE TABLE strandline.models (name VARCHAR, sql VARCHAR, definition JSON);
 CREATE TABLE rows (table_name VARCHAR, x BIGINT, file_id BIGINT, line BIGINT);
 """
 
@@ -44,10 +46,9 @@ class FakeWarehouse:
     def models(self) -> dict[str, str]:
         return dict(self.sqls)
 
-    def create_table(self, name: str, columns: str, *, key: Any = None, append_only: bool = False) -> None:
-        self.calls.append(f"create_table {name} ({columns}) key={key}")
-        parts = [c.strip().split(" ", 1) for c in columns.split(", ")]
-        self.schemas[name] = Schema(tuple(Column(n.strip('"'), t) for n, t in parts), tuple(key or ()))
+    def create_table(self, name: str, columns: Any, key: Any = None, *, append_only: bool = False) -> None:
+        self.calls.append(f"create_table {name} {[c.name for c in columns]} key={key}")
+        self.schemas[name] = Schema(tuple(columns), tuple(key or ()), append_only)
 
     def add_columns(self, table: str, columns: Sequence[Column]) -> None:
         self.calls.append(f"add_columns {table} {[c.name for c in columns]}")
@@ -58,9 +59,14 @@ class FakeWarehouse:
         if self.sqls.get(name) != sql:
             self.calls.append(f"create_model {name}")
         self.sqls[name] = sql
+        self.con.execute("DELETE FROM strandline.models WHERE name = ?", [name])
+        self.con.execute(
+            "INSERT INTO strandline.models VALUES (?, ?, ?)", [name, sql, json.dumps({"settings": options})]
+        )
 
     def drop_model(self, name: str) -> None:
         self.calls.append(f"drop_model {name}")
+        self.con.execute("DELETE FROM strandline.models WHERE name = ?", [name])
         del self.sqls[name]
 
     def explain(self, model: str) -> str:
@@ -111,7 +117,7 @@ class FakeBatch:
         self.positions: list[Position] = []
         self.seq = self._number("SELECT count(*) + 1 FROM strandline.batches")
         self.con.execute("INSERT INTO strandline.batches VALUES (?, ?, ?)", [self.seq, f"b{self.seq}", kind])
-        self.run = Run(f"b{self.seq}", kind, utc_now(), 0.0)
+        self.run: Run | None = Run(f"b{self.seq}", kind, utc_now(), 0.0)
 
     def apply(self, table: str, *, inserts: Any, file_id: int | None = None, lines: Any = None) -> None:
         rows = list(zip(inserts["x"].to_pylist(), lines.to_pylist(), strict=True))
@@ -185,6 +191,7 @@ class FakeSource:
 
     def discover(self, ledger: Sequence[FileRecord], now_ns: int) -> list[PendingFile]:
         known = {r.path: r for r in ledger}
+        counting = {r.path: r for r in ledger if r.status in ("applied", "empty")}
         found = []
         for number, (path, lines) in enumerate(self.contents.items(), start=1):
             digest = hashlib.sha256(repr(lines).encode()).hexdigest()
@@ -193,7 +200,16 @@ class FakeSource:
                 where, time = Path("/in", path), number * 10**9
                 size = len(lines)
                 found.append(
-                    PendingFile(self.name, self.table, path, where, size, time, digest, replaces=before)
+                    PendingFile(
+                        self.name,
+                        self.table,
+                        path,
+                        where,
+                        size,
+                        time,
+                        digest,
+                        replaces=counting.get(path, before),
+                    )
                 )
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_missing_tables_and_models_are_created_in_order() -> None:
     wh, said = fakes.FakeWarehouse(), []
     wanted = project(Schema(X.columns, ("x",)), a="SELECT * FROM b", b="SELECT * FROM t")
     prepare(wh, wanted, said.append)
-    assert wh.calls == ["create_table t (\"x\" BIGINT) key=('x',)", "create_model b", "create_model a"]
+    assert wh.calls == ["create_table t ['x'] key=('x',)", "create_model b", "create_model a"]
     prepare(wh, wanted, said.append)
     assert len(wh.calls) == 3
     assert said == []
@@ -67,6 +68,15 @@ def test_changed_and_dropped_models_are_said(wh: Any) -> None:
         "model c was dropped: its file is gone",
         "model b was dropped: its file is gone",
     ]
+
+
+def test_a_changed_setting_is_said(wh: Any) -> None:
+    prepare(wh, project(a="SELECT 1 FROM t"))
+    wanted = project(a="SELECT 1 FROM t")
+    wanted = replace(wanted, models=(replace(wanted.models[0], views=True),))
+    said: list[str] = []
+    prepare(wh, wanted, said.append)
+    assert said == ["model a was rebuilt from all rows: its setting views changed"]
 
 
 def test_a_new_column_in_the_settings_is_added(wh: Any) -> None:

@@ -7,7 +7,7 @@ listens on a socket beside it (`LocalServer`); `open_reader` uses it when the fi
 from __future__ import annotations
 
 from strandline.local.answers import Reading, quarantine, runs
-from strandline.local.client import RemoteWarehouse, answers, open_reader
+from strandline.local.client import RemoteWarehouse, answers, ask, open_reader
 from strandline.local.holder import Holder, announce, holder_of, is_file, locked, withdraw
 from strandline.local.server import LocalServer
 from strandline.local.status import LastCheckpoint, ModelStatus, Status, TableStatus, read_status
@@ -23,6 +23,7 @@ __all__ = [
     "TableStatus",
     "announce",
     "answers",
+    "ask",
     "holder_of",
     "is_file",
     "locked",

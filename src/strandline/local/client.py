@@ -77,7 +77,13 @@ def ask(warehouse: str, op: str, args: dict[str, Any], *, timeout: float | None 
 
 def types() -> wire.Types:
     """Every type that an answer may be made of."""
-    own = (Holder, Status, TableStatus, ModelStatus, LastCheckpoint)
+    from strandline.runner import PlannedFile, PlannedModel, Release, RunPlan
+    from strandline.warehouse.explain import Explanation, StageExplanation
+
+    own = (
+        Holder, Status, TableStatus, ModelStatus, LastCheckpoint,
+        PlannedFile, PlannedModel, Release, RunPlan, Explanation, StageExplanation,
+    )  # fmt: skip
     return {**wire.SHARED, **{t.__name__: t for t in own}}
 
 
@@ -105,8 +111,8 @@ class RemoteWarehouse:
         """How the model is kept and why."""
         return self._ask("explain", model=model)
 
-    def verify(self, model: str, sample: int | None = None) -> Parity:
-        """Compare the model with its full recompute."""
+    def verify(self, model: str, sample: float | None = None) -> Parity:
+        """Compare the model with its full recompute, or a share (0 to 1) of its rows."""
         found = self._ask("verify", model=model, sample=sample)
         assert isinstance(found, Parity)
         return found

@@ -17,7 +17,18 @@ from typing import Any
 
 from strandline.errors import ConfigurationError, nearest
 from strandline.project import settings
-from strandline.project.settings import Reader, Section, flag, names, number, one_of, text, whole
+from strandline.project.settings import (
+    Reader,
+    Section,
+    any_text,
+    flag,
+    names,
+    number,
+    one_of,
+    text,
+    texts,
+    whole,
+)
 from strandline.schema import Column, Schema
 
 FILE_NAME = "strandline.toml"
@@ -30,11 +41,18 @@ _COMMON_SOURCE: tuple[str, ...] = ("kind", "table", "key", "columns", "append_on
 SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
     "files": {
         "path": text,
-        "pattern": text,
+        "pattern": names,
         "format": one_of("csv", "parquet", "jsonl"),
-        "delimiter": text,
+        "delimiter": any_text,
+        "encoding": text,
+        "header": flag,
+        "null_values": texts,
+        "empty_text_is_null": flag,
         "new_columns": one_of("add", "quarantine", "ignore"),
+        "skip_same_content": flag,
         "settle_seconds": number,
+        "follow_symlinks": flag,
+        "trust_mtime": flag,
     },
 }
 """The settings each kind of source has besides the common ones, and how each is read."""

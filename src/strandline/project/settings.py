@@ -122,6 +122,21 @@ def text(value: Any) -> str:
     return value
 
 
+def any_text(value: Any) -> str:
+    """Reader: a text that may be of blanks only, such as a tab."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Reader: a list of texts, or one."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(i, str) for i in items):
+        raise ValueError("a list of texts")
+    return tuple(items)
+
+
 def whole(value: Any) -> int:
     """Reader: a whole number of at least 1; a text of digits counts, since variables are texts."""
     if isinstance(value, str) and value.strip().isdecimal():

@@ -9,8 +9,20 @@ release(wh, sources, ids=[…])     quarantined rows that are accepted by now
 from __future__ import annotations
 
 from strandline.runner.planning import PlannedFile, PlannedModel, RunPlan, plan
+from strandline.runner.ports import Notice, quiet
 from strandline.runner.prepare import prepare
 from strandline.runner.refresh import refresh
 from strandline.runner.release import Release, release
 
-__all__ = ["PlannedFile", "PlannedModel", "Release", "RunPlan", "plan", "prepare", "refresh", "release"]
+__all__ = [
+    "Notice",
+    "PlannedFile",
+    "PlannedModel",
+    "Release",
+    "RunPlan",
+    "plan",
+    "prepare",
+    "quiet",
+    "refresh",
+    "release",
+]

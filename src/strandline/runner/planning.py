@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from strandline.project import ModelSettings, Project
-from strandline.runner.ports import Records
-from strandline.runner.prepare import changed, dropped, missing_columns
-from strandline.runner.refresh import Work, has_base, pending
+from strandline.runner.ports import Records, ledger
+from strandline.runner.prepare import dropped, missing_columns, stored_models, what_changed
+from strandline.runner.refresh import Work, has_base, pending, with_tables
 from strandline.schema import BatchKind, Schema
 from strandline.sources.base import Source
 
@@ -91,8 +91,7 @@ def plan(
 ) -> RunPlan:
     """What a run would do to this warehouse. Raises what the run would raise before its batch."""
     tables = wh.tables()
-    current = [s.with_schema(tables[s.table]) if s.table in tables else s for s in sources]
-    work = pending(wh, current, wh.files())[: project.max_files_per_batch]
+    work = pending(with_tables(wh, sources), ledger(wh))[: project.max_files_per_batch]
     columns = _columns_to_add(project, tables)
     return RunPlan(
         kind=kind or ("incremental" if has_base(wh) else "base"),
@@ -105,7 +104,9 @@ def plan(
 
 def _planned(item: Work) -> PlannedFile:
     file = item.file
-    action: Literal["new", "replaces", "duplicate", "refused"] = "replaces" if item.earlier else "new"
+    action: Literal["new", "replaces", "duplicate", "refused"] = (
+        "new" if item.file.replaces is None else "replaces"
+    )
     reason = ""
     if file.problem:
         action, reason = "refused", file.problem
@@ -135,15 +136,14 @@ def _tables_after(
 def _models(
     wh: Records, project: Project, tables: Mapping[str, Schema], explain_new: ExplainNew
 ) -> list[PlannedModel]:
-    existing = wh.models()
-    names = {name.lower() for name in existing}
+    existing = stored_models(wh)
     decided: dict[str, tuple[Literal["create", "rebuild", "keep"], str]] = {}
     for model in project.models:
         rebuilt = [u for u in model.uses if decided[u.lower()][0] != "keep"]
-        if model.name.lower() not in names:
+        if model.name.lower() not in existing:
             decided[model.name.lower()] = "create", "its file is new"
-        elif changed(existing, model):
-            decided[model.name.lower()] = "rebuild", "its SQL changed"
+        elif difference := what_changed(existing, model):
+            decided[model.name.lower()] = "rebuild", f"{difference} changed"
         elif rebuilt:
             decided[model.name.lower()] = "rebuild", f"it reads {', '.join(rebuilt)}"
         else:

@@ -11,6 +11,7 @@ from strandline.schema import BatchKind, Column, FileRecord, Position, Reject, R
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FileStatus = Literal["applied", "quarantined", "empty", "duplicate"]
 Notice = Callable[[str], None]
 """Takes one sentence about something a user should know but that stops nothing."""
 
@@ -18,14 +19,13 @@ Notice = Callable[[str], None]
 class BatchWriter(Protocol):
     """One batch while it is being filled; committed when its `with` block ends."""
 
-    @property
-    def run(self) -> Run: ...
+    run: Run | None
 
     def apply(
         self,
         table: str,
         *,
-        inserts: pa.Table,
+        inserts: pa.Table | None = None,
         file_id: int | None = None,
         lines: pa.Int64Array | None = None,
     ) -> None: ...
@@ -34,11 +34,9 @@ class BatchWriter(Protocol):
 
     def record_file(self, record: FileRecord) -> int: ...
 
-    def finish_file(
-        self, file_id: int, rows: int, rejected: int, status: Literal["applied", "quarantined", "empty"]
-    ) -> None: ...
+    def finish_file(self, file_id: int, rows: int, rejected: int, status: FileStatus) -> None: ...
 
-    def quarantine(self, rejects: list[Reject]) -> None: ...
+    def quarantine(self, rejects: Sequence[Reject]) -> None: ...
 
     def release(self, quarantine_ids: Sequence[str]) -> None: ...
 
@@ -46,11 +44,15 @@ class BatchWriter(Protocol):
 
 
 class Ledger(Protocol):
-    """The record of what was taken in."""
+    """The record of what was done."""
 
-    def files(self, table: str | None = None) -> list[FileRecord]: ...
+    def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
-    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
+
+class Tables(Protocol):
+    """The source tables."""
+
+    def tables(self) -> dict[str, Schema]: ...
 
 
 class Records(Protocol):
@@ -60,9 +62,7 @@ class Records(Protocol):
 
     def models(self) -> dict[str, str]: ...
 
-    def files(self, table: str | None = None) -> list[FileRecord]: ...
-
-    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
+    def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
     def explain(self, model: str) -> Any: ...
 
@@ -77,26 +77,21 @@ class Definitions(Protocol):
     def create_table(
         self,
         name: str,
-        columns: str,
+        columns: Sequence[Column],
+        key: Sequence[str] | None = None,
         *,
-        key: str | Sequence[str] | None = None,
         append_only: bool = False,
-    ) -> Any: ...
+    ) -> None: ...
 
-    def add_columns(self, table: str, columns: Sequence[Column]) -> None: ...
+    def add_columns(self, table: str, columns: Sequence[Column], /) -> None: ...
 
     def create_model(
-        self,
-        name: str,
-        sql: str,
-        *,
-        strict: bool = False,
-        strategy: str | None = None,
-        metadata: bool = False,
-        views: bool = False,
-    ) -> Any: ...
+        self, name: str, sql: str, *, strict: bool = False, metadata: bool = False, views: bool = False
+    ) -> bool: ...
 
     def drop_model(self, name: str) -> None: ...
+
+    def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
 
 class Batches(Protocol):
@@ -104,11 +99,9 @@ class Batches(Protocol):
 
     def tables(self) -> dict[str, Schema]: ...
 
-    def files(self, table: str | None = None) -> list[FileRecord]: ...
+    def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
-    def sql(self, query: str, *, arrow: bool = False) -> Any: ...
-
-    def add_columns(self, table: str, columns: Sequence[Column]) -> None: ...
+    def add_columns(self, table: str, columns: Sequence[Column], /) -> None: ...
 
     def batch(self, kind: BatchKind = "incremental") -> AbstractContextManager[BatchWriter]: ...
 
@@ -121,6 +114,22 @@ def records(wh: Ledger, query: str) -> list[Mapping[str, Any]]:
     """A query's rows as dictionaries."""
     found: list[Mapping[str, Any]] = wh.sql(query, arrow=True).to_pylist()
     return found
+
+
+def ledger(wh: Ledger) -> list[FileRecord]:
+    """Of every path the newest version, and the newest that counts where that is an older one."""
+    return [FileRecord(**row) for row in records(wh, _LEDGER)]
+
+
+_LEDGER = """
+SELECT source, table_name AS table, path, size, sha256, rows, rejected, status, modified_ns, file_id
+FROM strandline.files
+QUALIFY row_number() OVER (PARTITION BY source, path ORDER BY file_id DESC) = 1
+     OR status IN ('applied', 'empty')
+        AND row_number() OVER (
+            PARTITION BY source, path, status IN ('applied', 'empty') ORDER BY file_id DESC) = 1
+ORDER BY file_id
+"""
 
 
 def literal(value: str) -> str:

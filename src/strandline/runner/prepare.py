@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from strandline.errors import ConfigurationError, StrandlineError
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, tables_read, topological
-from strandline.runner.ports import Definitions, Notice, quiet
+from strandline.runner.ports import Definitions, Ledger, Notice, quiet, records
 from strandline.schema import Column, Schema
 
 
@@ -19,25 +22,46 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     """
     for source in project.sources.values():
         _prepare_table(wh, source, notice)
+    existing = stored_models(wh)
     for model in project.models:
-        _prepare_model(wh, model, notice)
-    for name in dropped(wh.models(), project.models):
+        _prepare_model(wh, model, what_changed(existing, model), notice)
+    for name in dropped(stored_models(wh), project.models):
         wh.drop_model(name)
         notice(f"model {name} was dropped: its file is gone")
 
 
-def dropped(existing: Mapping[str, str], wanted: Iterable[ModelSettings]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model as the warehouse has it."""
+
+    name: str
+    sql: str
+    settings: Mapping[str, Any]
+
+
+def stored_models(wh: Ledger) -> dict[str, StoredModel]:
+    """The warehouse's models by their names in lower case."""
+    found = records(wh, "SELECT name, sql, definition->'$.settings' AS settings FROM strandline.models")
+    return {r["name"].lower(): StoredModel(r["name"], r["sql"], json.loads(r["settings"])) for r in found}
+
+
+def dropped(existing: Mapping[str, StoredModel], wanted: Iterable[ModelSettings]) -> list[str]:
     """The models without a file, each before those it uses."""
     kept = {m.name.lower() for m in wanted}
-    gone = {name.lower(): name for name in existing if name.lower() not in kept}
-    uses = {low: tables_read(existing[name]) & gone.keys() - {low} for low, name in gone.items()}
-    return [gone[low] for low in reversed(topological(uses))]
+    gone = {low: model for low, model in existing.items() if low not in kept}
+    uses = {low: tables_read(model.sql) & gone.keys() - {low} for low, model in gone.items()}
+    return [gone[low].name for low in reversed(topological(uses))]
 
 
-def changed(existing: Mapping[str, str], model: ModelSettings) -> bool:
-    """Whether a model is there with other SQL (spacing at the ends aside)."""
-    known = {name.lower(): sql for name, sql in existing.items()}.get(model.name.lower())
-    return known is not None and known.strip().rstrip(";").rstrip() != model.sql
+def what_changed(existing: Mapping[str, StoredModel], model: ModelSettings) -> str:
+    """ "its SQL" or the settings that differ from those of the model that is there; "" for none."""
+    there = existing.get(model.name.lower())
+    if there is None:
+        return ""
+    if there.sql.strip() != model.sql:
+        return "its SQL"
+    differ = [n for n, value in there.settings.items() if getattr(model, n, value) != value]
+    return f"its setting {', '.join(differ)}" if differ else ""
 
 
 def missing_columns(source: SourceSettings, schema: Schema) -> list[Column]:
@@ -60,9 +84,8 @@ def _prepare_table(wh: Definitions, source: SourceSettings, notice: Notice) -> N
     there = {name.lower(): schema for name, schema in wh.tables().items()}
     schema = there.get(source.table.lower())
     if schema is None:
-        columns = ", ".join(f"{_quoted(c.name)} {c.type}" for c in source.schema.columns)
-        key = source.schema.key or None
-        wh.create_table(source.table, columns, key=key, append_only=source.schema.append_only)
+        wanted = source.schema
+        wh.create_table(source.table, wanted.columns, wanted.key or None, append_only=wanted.append_only)
         return
     added = missing_columns(source, schema)
     if added:
@@ -70,23 +93,24 @@ def _prepare_table(wh: Definitions, source: SourceSettings, notice: Notice) -> N
         notice(f"table {source.table}: added {', '.join(c.name for c in added)}, NULL in the rows there are")
 
 
-def _prepare_model(wh: Definitions, model: ModelSettings, notice: Notice) -> None:
-    rebuilt = changed(wh.models(), model)
+def _prepare_model(wh: Definitions, model: ModelSettings, changed: str, notice: Notice) -> None:
+    # A strategy is said only where one is set: not every engine lets it be forced.
+    forced = {"strategy": model.strategy} if model.strategy else {}
     try:
         wh.create_model(
             model.name,
             model.sql,
             strict=model.strict,
-            strategy=model.strategy,
             metadata=model.metadata,
             views=model.views,
+            **forced,
         )
     except StrandlineError as error:
         if model.file not in error.where:
             error.where = f"{model.file}: {error.where}" if error.where else model.file
         raise
-    if rebuilt:
-        notice(f"model {model.name} was rebuilt from all rows: its SQL changed")
+    if changed:
+        notice(f"model {model.name} was rebuilt from all rows: {changed} changed")
 
 
 def _contradiction(source: SourceSettings, here: str, there: str, what: str) -> ConfigurationError:
@@ -112,7 +136,3 @@ def _same_type(one: str, other: str) -> bool:
 
 def _key(key: tuple[str, ...]) -> str:
     return f"({', '.join(key)})" if key else "none"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -7,28 +7,38 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from strandline.errors import InputError, SchemaError
-from strandline.runner.ports import Batches, BatchWriter, Ledger, Notice, literal, quiet, records
+from strandline.runner.ports import (
+    Batches,
+    BatchWriter,
+    FileStatus,
+    Ledger,
+    Notice,
+    Tables,
+    ledger,
+    quiet,
+    records,
+)
 from strandline.schema import BatchKind, FileRecord, Position, Reject, Run, Schema, utc_now
 from strandline.sources.base import Chunk, PendingFile, Source
 
-FileStatus = Literal["applied", "quarantined", "empty"]
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One file to take in, by which source, and the versions of it whose rows it takes the place of.
-
-    `refused` is why the file as a whole is not accepted; "" where it is.
-    """
+    """One file to take in and by which source. `refused` is why not as a whole; "" where it is taken."""
 
     source: Source
     file: PendingFile
-    earlier: tuple[int, ...] = ()
     refused: str = ""
+
+    @property
+    def earlier(self) -> int | None:
+        """The version of the file whose rows this one takes the place of."""
+        before = self.file.replaces
+        return before.file_id if before is not None and before.status in ("applied", "empty") else None
 
 
 class FileFaultError(Exception):
@@ -51,30 +61,44 @@ def refresh(
     kind: BatchKind | None = None,
     most_files: int | None = None,
     notice: Notice = quiet,
+    lenient: bool = False,
 ) -> Run:
     """Take in the complete files that are new or changed; one commit, or none when there is nothing.
 
     `kind` is by itself `base` for a warehouse's first batch and `incremental` afterwards; naming one
     makes a batch even of no files. `most_files` leaves the rest for the next call. A file that
-    cannot be read now is left out, said to `notice`, and tried again next time.
+    cannot be read now is left out, said to `notice`, and tried again next time; with `lenient` so is
+    a whole source, whose InputError is raised otherwise.
     """
     started, clock = utc_now(), time.monotonic()
-    schemas = wh.tables()
-    current = [s.with_schema(schemas[s.table]) for s in sources]
-    ledger = wh.files()
-    work = add_new_columns(wh, pending(wh, current, ledger)[:most_files], notice)
+    current = with_tables(wh, sources)
+    known = ledger(wh)
+    found = pending(current, known, notice if lenient else None)
+    work = add_new_columns(wh, found[:most_files], notice)
     chosen: BatchKind = kind or ("incremental" if has_base(wh) else "base")
     while work or kind is not None:
         try:
             with wh.batch(kind=chosen) as batch:
                 for item in work:
                     take_in(batch, item)
-                for position in positions(ledger, current, work):
+                for position in positions(known, current, work):
                     batch.position(position)
-            return batch.run
+            return committed(batch)
         except FileFaultError as fault:
             work = without(work, fault, notice)
     return Run(None, chosen, started, time.monotonic() - clock)
+
+
+def committed(batch: BatchWriter) -> Run:
+    """The run of a batch whose `with` block has ended."""
+    assert batch.run is not None
+    return batch.run
+
+
+def with_tables(wh: Tables, sources: Iterable[Source]) -> list[Source]:
+    """The sources knowing the columns that their tables have by now."""
+    schemas = {name.lower(): schema for name, schema in wh.tables().items()}
+    return [s.with_schema(schemas[s.table.lower()]) if s.table.lower() in schemas else s for s in sources]
 
 
 def has_base(wh: Ledger) -> bool:
@@ -82,13 +106,23 @@ def has_base(wh: Ledger) -> bool:
     return bool(records(wh, "SELECT 1 AS x FROM strandline.batches WHERE kind = 'base' LIMIT 1"))
 
 
-def pending(wh: Ledger, sources: Iterable[Source], ledger: Sequence[FileRecord]) -> list[Work]:
-    """What there is to take in: source by source as configured, each one's files in its order."""
+def pending(
+    sources: Iterable[Source], known: Sequence[FileRecord], notice: Notice | None = None
+) -> list[Work]:
+    """What there is to take in: source by source as configured, each one's files in its order.
+
+    Raises InputError for a source that cannot be looked at, or says so to `notice` and passes it over.
+    """
     now = time.time_ns()
     found = []
     for source in sources:
-        known = [r for r in ledger if r.source == source.name]
-        found += [Work(source, f, _earlier(wh, f)) for f in source.discover(known, now)]
+        own = [r for r in known if r.source == source.name]
+        try:
+            found += [Work(source, f) for f in source.discover(own, now)]
+        except InputError as error:
+            if notice is None:
+                raise
+            notice(str(error))
     return found
 
 
@@ -107,7 +141,7 @@ def add_new_columns(wh: Batches, work: Sequence[Work], notice: Notice) -> list[W
             continue
         if columns:
             wh.add_columns(table, columns)
-            schemas[table] = wh.tables()[table]
+            schemas[table] = {n.lower(): t for n, t in wh.tables().items()}[table.lower()]
             notice(f"table {table}: {item.file.path} brought the new columns {_listed(columns)}")
         kept.append(item)
     return [
@@ -130,13 +164,13 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
         batch.quarantine(first.rejects)
         batch.finish_file(file_id, 0, len(first.rejects), "quarantined")
         return "quarantined"
-    for earlier in item.earlier:
-        batch.retract_file(file.table, earlier)
+    if item.earlier is not None:
+        batch.retract_file(file.table, item.earlier)
     rows = rejected = 0
     for chunk in itertools.chain([first] if first else [], chunks):
         apply_chunk(batch, file, file_id, chunk)
         rows, rejected = rows + chunk.rows.num_rows, rejected + len(chunk.rejects)
-    status: FileStatus = "applied" if rows or rejected else "empty"
+    status: FileStatus = "duplicate" if file.duplicate_of else "applied" if rows or rejected else "empty"
     batch.finish_file(file_id, rows, rejected, status)
     return status
 
@@ -160,13 +194,11 @@ def without(work: Sequence[Work], fault: FileFaultError, notice: Notice) -> list
     return [replace(i, refused=fault.reason) if i.file == fault.file else i for i in work]
 
 
-def positions(
-    ledger: Sequence[FileRecord], sources: Iterable[Source], work: Sequence[Work]
-) -> list[Position]:
+def positions(known: Sequence[FileRecord], sources: Iterable[Source], work: Sequence[Work]) -> list[Position]:
     """How far every source has been read once the batch is committed: its files and the newest one's time."""
     found = []
     for source in sources:
-        times = {r.path: r.modified_ns for r in ledger if r.source == source.name}
+        times = {r.path: r.modified_ns for r in known if r.source == source.name}
         times |= {i.file.path: i.file.modified_ns for i in work if i.source.name == source.name}
         if times:
             newest = max(times, key=lambda path: (times[path], path))
@@ -181,13 +213,6 @@ def record_of(file: PendingFile) -> FileRecord:
     return FileRecord(
         file.source, file.table, file.path, file.size, file.sha256, modified_ns=file.modified_ns
     )
-
-
-def versions(wh: Ledger, file: PendingFile) -> tuple[int, ...]:
-    """The ids of all versions of a file that the ledger knows, the oldest first."""
-    query = f"SELECT file_id FROM strandline.files WHERE source = {literal(file.source)}"
-    found = records(wh, f"{query} AND path = {literal(file.path)} ORDER BY file_id")
-    return tuple(row["file_id"] for row in found)
 
 
 def _chunks(item: Work) -> Iterator[Chunk]:
@@ -209,16 +234,6 @@ def refusal(file: PendingFile, reason: str) -> Chunk:
 
     reject = Reject(file.table, file.path, 0, reason)
     return Chunk(pa.table({}), pa.array([], pa.int64()), [reject], file_rejected=True)
-
-
-def _earlier(wh: Ledger, file: PendingFile) -> tuple[int, ...]:
-    before = file.replaces
-    if before is None:
-        return ()
-    if before.status != "quarantined":
-        return (before.file_id,)
-    # The refused version left the rows of the last good one in place; those go now.
-    return versions(wh, file)
 
 
 def _left_out(file: PendingFile, reason: str) -> str:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from strandline.runner.ports import Batches, BatchWriter, Notice, literal, quiet, records
-from strandline.runner.refresh import FileFaultError, Work, apply_chunk, pending, take_in, versions
-from strandline.schema import FileRecord, Run
+from strandline.runner.ports import Batches, BatchWriter, Notice, ledger, literal, quiet, records
+from strandline.runner.refresh import (
+    FileFaultError,
+    Work,
+    apply_chunk,
+    committed,
+    pending,
+    take_in,
+    with_tables,
+)
+from strandline.schema import Run
 from strandline.sources.base import Chunk, Source
 
 
@@ -50,8 +58,7 @@ def release(
     """
     chosen = _chosen(wh, ids, table, file)
     held = sum(len(rows) for rows in chosen.values())
-    schemas = wh.tables()
-    work = _work(wh, [s.with_schema(schemas[s.table]) for s in sources], chosen, notice)
+    work = _work(wh, with_tables(wh, sources), chosen, notice)
     while work:
         try:
             with wh.batch(kind="incremental") as batch:
@@ -59,7 +66,7 @@ def release(
                 if not done:
                     raise _NothingPassed
                 batch.release(done)
-            return Release(len(done), held - len(done), batch.run)
+            return Release(len(done), held - len(done), committed(batch))
         except _NothingPassed:
             break
         except FileFaultError as fault:
@@ -94,19 +101,18 @@ def _chosen(
 def _work(
     wh: Batches, sources: Iterable[Source], chosen: Mapping[tuple[str, str], Held], notice: Notice
 ) -> list[Work]:
-    """The chosen files as the source sees them today, by hiding them from its view of the ledger."""
-    ledger = wh.files()
-    records_of: dict[tuple[str, str], FileRecord] = {(r.source, r.path): r for r in ledger}
-    unseen = [r for r in ledger if (r.source, r.path) not in chosen]
-    found = {_key(w): w for w in pending(wh, sources, unseen)}
+    """The chosen files as the source sees them today, by hiding their newest version from its ledger."""
+    known = ledger(wh)
+    hidden = {rows[0]["file_id"]: key for key, rows in chosen.items()}
+    digests = {hidden[r.file_id]: r.sha256 for r in known if r.file_id in hidden}
+    found = {_key(w): w for w in pending(sources, [r for r in known if r.file_id not in hidden], notice)}
     work = []
     for key in chosen:
         item = found.get(key)
-        if item is None or item.file.sha256 != records_of[key].sha256:
+        if item is None or item.file.sha256 != digests[key]:
             notice(f"{key[1]} is gone or has changed since; the next run takes what is there")
             continue
-        whole = any(row["line"] == 0 for row in chosen[key])
-        work.append(replace(item, earlier=versions(wh, item.file)) if whole else item)
+        work.append(item)
     return work
 
 
