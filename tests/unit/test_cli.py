@@ -89,6 +89,7 @@ def test_every_command_has_help(tmp_path: Path, command: str) -> None:
         (("run", "--projct", "x"), "--project"),
         (("quarantine", "lst"), "list"),
         (("explain",), "MODEL"),
+        (("verify", "--sample", "7"), "a share is more than 0"),
         (("query", "SELECT 1", "--format", "xml"), "parquet"),
         (("bench", "shipments", "--events", "many"), "--events"),
         (("bench", "shipments", "--batches", "few"), "--batches"),

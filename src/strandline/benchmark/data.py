@@ -43,7 +43,9 @@ class Shape:
 def connect(threads: int) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    return duckdb.connect(config={"threads": threads})
+    con = duckdb.connect(config={"threads": threads})
+    con.execute("SET enable_progress_bar = false").fetchall()
+    return con
 
 
 def base_chunks(con: duckdb.DuckDBPyConnection, shape: Shape) -> Iterator[pa.Table]:

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from strandline import __version__
 from strandline.cli import output, views
-from strandline.cli.words import Json, ProjectDir, nearest_project, project_folder
+from strandline.cli.words import Json, ProjectDir, nearest_project, project_folder, share
 from strandline.errors import UsageError
 from strandline.schema import Run
 from strandline.units import counted
@@ -160,7 +160,7 @@ def verify(
     model: str | None = None,
     /,
     *,
-    sample: int | None = None,
+    sample: Annotated[float | None, Parameter(validator=share)] = None,
     project: ProjectDir = None,
     json: Json = False,
 ) -> int:
@@ -171,7 +171,7 @@ def verify(
     model
         The model's name; without one, every model.
     sample
-        Compare only this many keys, chosen at random.
+        Compare only this share of the rows, such as 0.01.
     """
     with output.progress("recomputing"), reading(project_folder(project)) as reader:
         names = [model] if model is not None else list(reader.models())

@@ -18,6 +18,12 @@ ProjectDir = Annotated[
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 
 
+def share(_: type, value: float | None) -> None:
+    """Cyclopts' way to check a value: a share is more than 0 and at most 1."""
+    if value is not None and not 0 < value <= 1:
+        raise ValueError("a share is more than 0 and at most 1.")
+
+
 def project_folder(*given: Path | None) -> Path:
     """The folder that was named, or the nearest one from here upwards with a strandline.toml.
 
