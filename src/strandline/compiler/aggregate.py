@@ -1,0 +1,291 @@
+"""Grouped and ungrouped aggregation: `merge` where accumulators can be combined, else `keyed`.
+
+A group's accumulators form a commutative monoid; deletions are subtracted where
+it is a group (counts, exact sums). Where it is not (an extremum that goes, a
+floating-point sum), just the touched groups are read again. Gupta and Mumick,
+"Maintenance of materialized views", 1995; count(*) is always kept, so a group
+vanishes when, and only when, its last row does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from strandline.compiler import relations as r
+from strandline.compiler.delta import Changed, input_step, render
+from strandline.compiler.finish import finish, replace_rows
+from strandline.compiler.plan import Stage
+from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
+
+ROWS = "_n"
+INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Type.INTERVAL}
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """A column of state. `delta` is its change in `plus`/`minus` rows, `merged` the new value, `redo` when to reread."""
+
+    name: str
+    initial: str
+    inserted: str
+    removed: str | None
+    merge: str
+    redo: str = ""
+
+
+def aggregate_strategy(table: str, operator: r.Aggregate, below: r.Relation) -> Stage:
+    """`merge` if every aggregate has accumulators, else `keyed`, naming the ones that have none."""
+    if not operator.aggregates:
+        return Stage(table, operator, below, "merge", "a row stays while its count is above zero")
+    stuck = [o for o in operator.aggregates if accumulators(o) is None]
+    if not stuck:
+        return Stage(table, operator, below, "merge", "every aggregate is kept as accumulators per group")
+    names = ", ".join(sorted({sql(o.expr) for o in stuck}))
+    reason = f"{names} cannot be combined from parts: the touched groups are read again"
+    return Stage(table, operator, below, "keyed", reason, cheaper="split such aggregates into a model of their own")
+
+
+def head_of(expr: exp.Expression) -> tuple[exp.Expression, str]:
+    """The aggregate call and its FILTER condition as text."""
+    if isinstance(expr, exp.Filter):
+        return expr.this, f"({sql(expr.expression.this)})"
+    return expr, "TRUE"
+
+
+def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
+    """The state columns of one aggregate; None where it has no mergeable form."""
+    call, condition = head_of(out.expr)
+    if call.find(exp.Distinct, exp.Order) or isinstance(out.expr, (exp.WithinGroup, exp.IgnoreNulls)):
+        return None
+    if isinstance(call, exp.Count):
+        if call.expressions:
+            return None
+        arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
+        return (counter(out.name, arg, condition),)
+    if isinstance(call, exp.Sum):
+        return (summed(f"{out.name}.sum", call, condition), counter(f"{out.name}.count", sql(call.this), condition))
+    if isinstance(call, exp.Avg):
+        if inexact(call.this) and not numeric(call.this):
+            return None
+        return (summed(f"{out.name}.sum", call, condition), counter(f"{out.name}.count", sql(call.this), condition))
+    if isinstance(call, (exp.Min, exp.Max)) and not call.expressions:
+        return (extremum(out.name, call, condition),)
+    if isinstance(call, (exp.LogicalAnd, exp.LogicalOr)):
+        value = sql(call.this)
+        return (
+            counter(f"{out.name}.true", f"CASE WHEN {value} THEN 1 END", condition),
+            counter(f"{out.name}.false", f"CASE WHEN NOT {value} THEN 1 END", condition),
+        )
+    return None
+
+
+def inexact(expr: exp.Expression) -> bool:
+    """True unless the type is known to add and subtract without rounding."""
+    return expr.type is None or expr.type.this in INEXACT or not is_number(expr)
+
+
+def is_number(expr: exp.Expression) -> bool:
+    return expr.type is not None and expr.type.this in exp.DataType.NUMERIC_TYPES
+
+
+def numeric(expr: exp.Expression) -> bool:
+    """A number for certain."""
+    return is_number(expr)
+
+
+def counter(name: str, arg: str | None, condition: str) -> Accumulator:
+    """count(arg) under a condition: exact under insertion and deletion."""
+    counted = "count(*)" if arg is None else f"count({arg})"
+    text = f"{counted} FILTER (WHERE {condition})"
+    part = counted + " FILTER (WHERE _w {} 0 AND " + condition + ")"
+    return Accumulator(name, text, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+
+
+def summed(name: str, call: exp.Expression, condition: str) -> Accumulator:
+    """sum(arg): subtracted where exact; floating point is reread when a row leaves (no drift, no poison)."""
+    value = sql(call.this)
+    base = f"coalesce(sum({value}) FILTER (WHERE {condition}), 0)"
+    part = "coalesce(sum(" + value + ") FILTER (WHERE _w {} 0 AND " + condition + "), 0)"
+    if inexact(call.this):
+        merge = "coalesce(o.{n}, 0) + d.{i}"
+        redo = f"count({value}) FILTER (WHERE _w < 0 AND {condition}) > 0"
+        return Accumulator(name, base, part.format(">"), None, merge, redo)
+    return Accumulator(name, base, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+
+
+def extremum(name: str, call: exp.Expression, condition: str) -> Accumulator:
+    """min/max(arg): merged on insertion; reread when a value as extreme as the kept one leaves."""
+    value, function = sql(call.this), "min" if isinstance(call, exp.Min) else "max"
+    sign = "<=" if function == "min" else ">="
+    base = f"{function}({value}) FILTER (WHERE {condition})"
+    part = f"{function}({value}) FILTER (WHERE _w {{}} 0 AND {condition})"
+    better = "<" if function == "min" else ">"
+    merge = f"CASE WHEN o.{{n}} IS NULL OR d.{{i}} {better} o.{{n}} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
+    return Accumulator(name, base, part.format(">"), part.format("<"), merge, f"{{r}} {sign} o.{{n}}")
+
+
+def value(out: r.Out) -> str:
+    """The aggregate's value from its accumulators."""
+    call, _ = head_of(out.expr)
+    name = r.quote(out.name)
+    total, count = r.quote(f"{out.name}.sum"), r.quote(f"{out.name}.count")
+    if isinstance(call, exp.Sum):
+        return f"CASE WHEN {count} > 0 THEN {total} END"
+    if isinstance(call, exp.Avg):
+        return f"CASE WHEN {count} > 0 THEN {total}::DOUBLE / {count} END"
+    true, false = r.quote(f"{out.name}.true"), r.quote(f"{out.name}.false")
+    if isinstance(call, exp.LogicalAnd):
+        return f"CASE WHEN {true} + {false} > 0 THEN {false} = 0 END"
+    if isinstance(call, exp.LogicalOr):
+        return f"CASE WHEN {true} + {false} > 0 THEN {true} > 0 END"
+    return name
+
+
+def state(stage: Stage) -> tuple[Accumulator, ...]:
+    """All accumulators of a merged stage, count(*) first."""
+    assert isinstance(stage.operator, r.Aggregate)
+    own = [a for o in stage.operator.aggregates for a in accumulators(o) or ()]
+    return (counter(ROWS, None, "TRUE"), *own)
+
+
+def groups_of(stage: Stage) -> tuple[r.Out, ...]:
+    assert isinstance(stage.operator, r.Aggregate)
+    return stage.operator.groups
+
+
+def raw_select(stage: Stage, source: str) -> str:
+    """Groups with accumulators (merge) or plain aggregates (keyed) over rendered input rows."""
+    assert isinstance(stage.operator, r.Aggregate)
+    groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in stage.operator.groups]
+    if stage.strategy == "merge":
+        outs = [f"{a.initial} AS {r.quote(a.name)}" for a in state(stage)]
+    else:
+        outs = [f"count(*) AS {r.quote(ROWS)}"]
+        outs += [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in stage.operator.aggregates]
+    by = f" GROUP BY {', '.join(sql(o.expr) for o in stage.operator.groups)}" if groups else ""
+    return f"SELECT {', '.join(groups + outs)} FROM ({source}) AS b{by}"
+
+
+def with_values(stage: Stage, source: str) -> str:
+    """Accumulators plus the aggregates' values and the bucket."""
+    assert isinstance(stage.operator, r.Aggregate)
+    names = [o.name for o in stage.operator.groups]
+    cols = [r.quote(n) for n in names] + [r.quote(n) for n in state_names(stage)]
+    if stage.strategy == "merge":
+        own = set(state_names(stage))
+        cols += [f"{value(o)} AS {r.quote(o.name)}" for o in stage.operator.aggregates if o.name not in own]
+    else:
+        cols += [r.quote(o.name) for o in stage.operator.aggregates]
+    return f"SELECT {', '.join(cols)}, {bucket(names)} AS _k FROM ({source}) AS a"
+
+
+def state_names(stage: Stage) -> list[str]:
+    return [a.name for a in state(stage)] if stage.strategy == "merge" else [ROWS]
+
+
+def fill(stage: Stage) -> str:
+    """The stage's rows from its whole input."""
+    source = render(stage.input, "new", frozenset()) or ""
+    return finish(stage, with_values(stage, raw_select(stage, source)))
+
+
+def program(stage: Stage, changed: Changed) -> list[Step]:
+    """Refresh from the input's change."""
+    keys = [o.name for o in groups_of(stage)]
+    added = render(stage.input, "plus", changed)
+    removed = render(stage.input, "minus", changed)
+    sides = [f"SELECT *, {w} AS _w FROM ({text}) AS s" for w, text in ((1, added), (-1, removed)) if text]
+    touched = scratch(stage.table, "touched")
+    groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in groups_of(stage)]
+    by = f" GROUP BY {', '.join(sql(o.expr) for o in groups_of(stage))}" if groups else ""
+    body = " UNION ALL ".join(f"SELECT * FROM ({s}) AS x" for s in sides)
+    parts = delta_columns(stage)
+    inner = f"SELECT {', '.join(groups + parts)} FROM ({body}) AS b{by}"
+    steps = [
+        Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t WHERE _in > 0"), "in"),
+        Step(make(minus(stage.table), old_rows(stage, keys, touched)), "minus", ("in",)),
+    ]
+    steps += merged(stage, keys, touched, changed) if stage.strategy == "merge" else []
+    if stage.strategy == "keyed":
+        redone = with_values(stage, raw_select(stage, restricted(stage, touched)))
+        steps.append(Step(make(plus(stage.table), finish(stage, redone)), "plus", ("in",)))
+    return steps + replace_rows(stage, columns(stage))
+
+
+def columns(stage: Stage) -> list[str]:
+    """The stored columns, without the batch."""
+    assert isinstance(stage.operator, r.Aggregate)
+    names = [o.name for o in stage.operator.groups] + state_names(stage)
+    names += [o.name for o in stage.operator.aggregates if o.name not in names]
+    return [*names, *(o.name for o in stage.stored_post), "_k"]
+
+
+def delta_columns(stage: Stage) -> list[str]:
+    """What one batch adds to and takes from each accumulator of a group."""
+    parts = ["count(*) AS _in"]
+    if stage.strategy != "merge":
+        return parts
+    for a in state(stage):
+        parts.append(f"{a.inserted} AS {r.quote(a.name + '+')}")
+        if a.removed is not None:
+            parts.append(f"{a.removed} AS {r.quote(a.name + '-')}")
+        else:
+            parts.append(f"{a.redo} AS {r.quote(a.name + '!')}")
+    return parts
+
+
+def old_rows(stage: Stage, keys: list[str], touched: str) -> str:
+    """The stored rows of touched groups."""
+    return f"SELECT s.* FROM {stored(stage.table)} AS s SEMI JOIN {touched} AS t ON s._k = t._k AND {same(keys, 's', 't')}"
+
+
+def restricted(stage: Stage, touched: str) -> str:
+    """The input's rows that belong to touched groups."""
+    source = render(stage.input, "new", frozenset()) or ""
+    groups = groups_of(stage)
+    if not groups:
+        return source
+    terms = [f"{sql(o.expr)} IS NOT DISTINCT FROM t.{r.quote('g.' + o.name)}" for o in groups]
+    renamed = ", ".join(f"{r.quote(o.name)} AS {r.quote('g.' + o.name)}" for o in groups)
+    return (
+        f"SELECT b.* FROM ({source}) AS b SEMI JOIN (SELECT {renamed} FROM {touched}) AS t ON {' AND '.join(terms)}"
+    )
+
+
+def merged(stage: Stage, keys: list[str], touched: str, changed: Changed) -> list[Step]:
+    """Old accumulators combined with the change; groups that must be reread are."""
+    again = scratch(stage.table, "again")
+    redo = redo_condition(stage)
+    joined = (
+        f"FROM {touched} AS d LEFT JOIN {minus(stage.table)} AS o ON d._k = o._k AND {same(keys, 'd', 'o')}"
+    )
+    steps = []
+    flag = "FALSE"
+    if redo:
+        flag = f"coalesce({redo}, FALSE)"
+        found = f"SELECT {listed(keys, 'd.') or '1 AS one'}, d._k {joined} WHERE {flag}"
+        steps.append(Step(make(again, found), "again", ("in",)))
+    cols = [f"d.{r.quote(k)}" for k in keys]
+    for a in state(stage):
+        q = {"n": r.quote(a.name), "i": r.quote(a.name + "+"), "r": r.quote(a.name + "-")}
+        cols.append(f"{a.merge.format(**q)} AS {r.quote(a.name)}")
+    combined = f"SELECT {', '.join(cols)} {joined} WHERE NOT {flag}"
+    combined = f"SELECT * FROM ({combined}) AS m" + (f" WHERE {r.quote(ROWS)} > 0" if keys else "")
+    steps.append(Step(make(plus(stage.table), finish(stage, with_values(stage, combined))), "plus", ("in",)))
+    if redo:
+        reread = finish(stage, with_values(stage, raw_select(stage, restricted(stage, again))))
+        steps.append(Step(f"INSERT INTO {plus(stage.table)} BY NAME {reread}", "plus", ("in", "again")))
+    return steps
+
+
+def redo_condition(stage: Stage) -> str:
+    """True for groups whose accumulators cannot absorb this change."""
+    terms = []
+    for a in state(stage):
+        if a.removed is None:
+            terms.append(f"d.{r.quote(a.name + '!')}")
+        elif a.redo:
+            terms.append(a.redo.format(n=r.quote(a.name), r=f"d.{r.quote(a.name + '-')}"))
+    return " OR ".join(f"coalesce({t}, FALSE)" for t in terms)

@@ -1,0 +1,52 @@
+"""The last step of every stage: outputs computed, lookups joined, rows replaced, the change handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strandline.compiler import relations as r
+from strandline.compiler.delta import render
+from strandline.compiler.plan import Stage
+from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch, sql, stored
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def finish(stage: Stage, source: str) -> str:
+    """Operator rows plus the outputs stored beside them, lookups read as they are now."""
+    post = stage.stored_post
+    if not post:
+        return source
+    outs = "".join(f", {sql(o.expr)} AS {r.quote(o.name)}" for o in post)
+    joins = "".join(
+        f" LEFT JOIN ({render(look.scan, 'new', NOTHING)}) AS l{i} ON {sql(look.on)}"
+        for i, look in enumerate(stage.lookups)
+    )
+    return f"SELECT w.*{outs} FROM ({source}) AS w{joins}"
+
+
+def replace_rows(stage: Stage, columns: Sequence[str], shared: str = "shared") -> list[Step]:
+    """Old rows out, new rows in; rows equal before and after are not handed on (`shared` stages only)."""
+    table, ids = stage.table, list(stage.ids)
+    out = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE s._k = m._k AND {same(ids, 's', 'm')}"
+    cols = listed(columns)
+    return [
+        Step(out, when=("in", "minus")),
+        Step(f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}", when=("in", "plus")),
+        *consolidate(stage, columns, ("in", "plus", "minus", shared)),
+    ]
+
+
+def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> list[Step]:
+    """Equal rows with opposite signs cancel, so that work stops where values stop changing."""
+    table, ids = stage.table, list(stage.ids)
+    equal = scratch(table, "equal")
+    cols = listed(columns)
+    both = f"SELECT {cols} FROM {plus(table)} INTERSECT SELECT {cols} FROM {minus(table)}"
+    found = make(equal, f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b")
+    drop = "DELETE FROM {} AS s USING " + equal + f" AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
+    return [
+        Step(found, "equal", when),
+        Step(drop.format(plus(table)), when=(*when, "equal")),
+        Step(drop.format(minus(table)), when=(*when, "equal")),
+    ]

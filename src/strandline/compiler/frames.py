@@ -1,0 +1,136 @@
+"""Which window functions can be continued from carried state, and how far they look back and ahead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from strandline.compiler import relations as r
+from strandline.compiler.aggregate import inexact, is_number
+
+LONGEST_HEAD = 1000
+RUNNING = (exp.Sum, exp.Count, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.Avg)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How one function is continued: `running` (value so far + new rows) or re-evaluated near the end.
+
+    `back` and `ahead` count rows; `peers` says that rows tied on the order key
+    belong together, so a tie with the last row cannot be continued.
+    """
+
+    running: str = ""
+    back: int = 0
+    ahead: int = 0
+    peers: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """ROWS/RANGE/GROUPS and bounds as row offsets; None is unbounded."""
+
+    kind: str
+    start: int | None
+    end: int | None
+    exclude: bool = False
+    computed: bool = False
+
+
+def frame_of(window: exp.Window, ordered: bool) -> Frame:
+    """The frame as written or as the standard's default."""
+    spec = window.args.get("spec")
+    if spec is None:
+        return Frame("RANGE", None, 0 if ordered else None)
+    start, a = bound(spec.args.get("start"), spec.args.get("start_side"), -1)
+    end, b = bound(spec.args.get("end") or "CURRENT ROW", spec.args.get("end_side"), 1)
+    kind = str(spec.args.get("kind") or "RANGE").upper()
+    return Frame(kind, start, end, bool(spec.args.get("exclude")), a or b)
+
+
+def bound(value: object, side: object, sign: int) -> tuple[int | None, bool]:
+    """(offset from the current row or None, whether it is computed)."""
+    text = value.name if isinstance(value, exp.Literal) else str(value).upper()
+    if text == "UNBOUNDED":
+        return None, False
+    if text.startswith("CURRENT"):
+        return 0, False
+    if not text.isdigit():
+        return 0, True
+    return int(text) * (-1 if str(side).upper() == "PRECEDING" else 1), False
+
+
+def head_function(out: r.Out) -> tuple[exp.Expression, str, bool]:
+    """The call, its FILTER condition as a node's SQL marker, and whether NULLs are ignored."""
+    node, filtered, ignoring = out.expr.this, "", False
+    while isinstance(node, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+        if isinstance(node, exp.Filter):
+            filtered = "filter"
+        ignoring = ignoring or isinstance(node, exp.IgnoreNulls)
+        node = node.this
+    return node, filtered, ignoring
+
+
+def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
+    """How far a function looks, or why it cannot be carried."""
+    call, _, ignoring = head_function(out)
+    assert isinstance(out.expr, exp.Window)
+    if not window.order and not window.ties:
+        return "it looks at the whole partition (no ORDER BY)"
+    if isinstance(call, exp.RowNumber):
+        return Reach("row_number")
+    if isinstance(call, (exp.Rank, exp.DenseRank)):
+        return Reach("rank" if isinstance(call, exp.Rank) else "dense_rank", peers=True)
+    if isinstance(call, (exp.Lag, exp.Lead)):
+        return neighbour(call, ignoring)
+    frame = frame_of(out.expr, bool(window.order))
+    if frame.exclude or frame.computed or call.find(exp.Distinct, exp.Order):
+        return "its frame or arguments have no bounded carried state"
+    if frame.kind == "RANGE" and total and frame.end == 0 and frame.start in (None, 0):
+        frame = Frame("ROWS", frame.start, 0)
+    return framed(call, frame, ignoring)
+
+
+def neighbour(call: exp.Expression, ignoring: bool) -> Reach | str:
+    """lag and lead with a constant offset."""
+    offset = call.args.get("offset")
+    text = offset.name if isinstance(offset, exp.Literal) else "1" if offset is None else ""
+    if ignoring or not text.isdigit():
+        return "lag and lead are carried with a constant offset, without IGNORE NULLS"
+    n = int(text)
+    return Reach(back=n) if isinstance(call, exp.Lag) else Reach(ahead=n)
+
+
+def framed(call: exp.Expression, frame: Frame, ignoring: bool) -> Reach | str:
+    """Aggregates and first/last/nth value over a frame."""
+    if frame.end is None:
+        return "its frame reaches the end of the partition"
+    peers = frame.kind == "RANGE"
+    if frame.kind not in ("ROWS", "RANGE") or (peers and (frame.start is not None or frame.end != 0)):
+        return f"{frame.kind} frames with offsets are evaluated over the whole partition"
+    if frame.start is not None:
+        if frame.start > frame.end:
+            return "its frame is empty"
+        back, ahead = max(0, -frame.start), max(0, frame.end)
+        return Reach(back=back, ahead=ahead)
+    if frame.end != 0:
+        return "its frame starts at the beginning and does not end at the current row"
+    if isinstance(call, exp.FirstValue):
+        return Reach("first_ignoring" if ignoring else "first", peers=peers)
+    if isinstance(call, exp.LastValue):
+        return Reach("last_ignoring" if ignoring else "last", peers=peers)
+    return running(call, peers)
+
+
+def running(call: exp.Expression, peers: bool) -> Reach | str:
+    """Aggregates from the partition's start to the current row."""
+    if not isinstance(call, RUNNING) or (isinstance(call, (exp.Count, exp.Min, exp.Max)) and call.expressions):
+        return "this function has no running form"
+    if isinstance(call, exp.Avg) and (inexact(call.this) and not is_number(call.this)):
+        return "avg over this type has no running form"
+    if isinstance(call, exp.Sum) and not is_number(call.this):
+        return "sum over this type has no running form"
+    names = {exp.Sum: "sum", exp.Count: "count", exp.Min: "min", exp.Max: "max", exp.Avg: "avg"}
+    names |= {exp.LogicalAnd: "and", exp.LogicalOr: "or"}
+    return Reach(names[type(call)], peers=peers)

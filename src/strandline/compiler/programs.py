@@ -1,0 +1,66 @@
+"""Plan → SQL: how a stage is filled from scratch and how it is refreshed from a change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from strandline.compiler import aggregate, collect, topk, window
+from strandline.compiler import relations as r
+from strandline.compiler.delta import Changed
+from strandline.compiler.plan import Stage
+from strandline.compiler.text import Step, listed, stored
+
+
+def fill(stage: Stage) -> str:
+    """A SELECT of all rows of the stage (with `_back` where a head is split off)."""
+    return module_of(stage).fill(stage)  # type: ignore[no-any-return]
+
+
+def refresh(stage: Stage, changed: Changed) -> list[Step]:
+    """The program for a change of these stored tables; independent of the change's size and content."""
+    return module_of(stage).program(stage, changed)  # type: ignore[no-any-return]
+
+
+def columns(stage: Stage) -> Sequence[str]:
+    """The columns of the stage's table, without the batch."""
+    return module_of(stage).columns(stage)  # type: ignore[no-any-return]
+
+
+def module_of(stage: Stage):  # type: ignore[no-untyped-def]
+    match stage.operator:
+        case r.Aggregate():
+            return aggregate
+        case r.Window():
+            return window
+        case r.TopK():
+            return topk
+    return collect
+
+
+def create(stage: Stage) -> list[str]:
+    """Statements that create the stage's tables and fill them from the current input."""
+    body = f"SELECT *, getvariable('strandline_batch')::BIGINT AS _batch FROM ({fill(stage)}) AS f"
+    if not stage.back:
+        return [f"CREATE TABLE {stored(stage.table)} AS {body}"]
+    history, head = window.history(stage), window.head(stage)
+    cols = listed(columns(stage))
+    published = f"SELECT {cols}, _batch FROM {history}"
+    statements = [
+        f"CREATE TABLE {history} AS {body}",
+        f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}",
+    ]
+    if stage.open:
+        statements.append(f"DELETE FROM {history} WHERE _back <= {stage.open}")
+        published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
+    return [*statements, f"CREATE VIEW {stored(stage.table)} AS {published}"]
+
+
+def drop(stage: Stage) -> list[str]:
+    """Statements that remove everything `create` made."""
+    if not stage.back:
+        return [f"DROP TABLE IF EXISTS {stored(stage.table)}"]
+    return [
+        f"DROP VIEW IF EXISTS {stored(stage.table)}",
+        f"DROP TABLE IF EXISTS {window.history(stage)}",
+        f"DROP TABLE IF EXISTS {window.head(stage)}",
+    ]

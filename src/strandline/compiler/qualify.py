@@ -1,0 +1,251 @@
+"""SQL text → a qualified, typed sqlglot tree in which every window order is total where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import OptimizeError, SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+
+from strandline.compiler.catalog import Catalog, Readable
+from strandline.errors import ParseError, UnknownNameError, nearest
+
+TIE = "strandline_tie"
+NEEDS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue, exp.Ntile)
+
+
+def parse(sql: str, dialect: str) -> exp.Query:
+    """One SELECT (or set operation) from text; errors carry line and column."""
+    try:
+        trees = [t for t in sqlglot.parse(sql, dialect=dialect) if t is not None]
+    except SqlglotError as error:
+        detail = getattr(error, "errors", [{}])[:1]
+        at = f" at line {detail[0].get('line')}, column {detail[0].get('col')}" if detail else ""
+        text = detail[0].get("description", str(error)) if detail else str(error)
+        raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise ParseError("a model is exactly one SELECT statement", hint="write one SELECT per model.")
+    return trees[0]
+
+
+def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
+    """Names resolved, stars and USING expanded, types annotated, ties broken."""
+    check_tables(query, catalog)
+    schema = {r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()}
+    try:
+        tree = qualify(query.copy(), schema=schema, dialect=dialect)
+    except OptimizeError as error:
+        raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
+    expand_named_windows(tree)
+    tree = annotate_types(tree, schema=schema, dialect=dialect)
+    break_ties(tree, catalog)
+    return tree  # type: ignore[return-value]
+
+
+def check_tables(query: exp.Query, catalog: Catalog) -> None:
+    """Every table named is in the catalog or a CTE."""
+    ctes = {c.alias.lower() for c in query.find_all(exp.CTE)}
+    for table in query.find_all(exp.Table):
+        if not table.name or isinstance(table.this, exp.Func):
+            continue
+        name = table.name.lower()
+        if name not in ctes and name not in catalog:
+            line = table.this.meta.get("line") if table.this is not None else None
+            at = f" (line {line}, column {table.this.meta.get('col')})" if line else ""
+            raise UnknownNameError(
+                f"there is no table or model {table.name!r}{at}",
+                hint=nearest(table.name, [r.name for r in catalog.values()]),
+            )
+
+
+def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
+    """The nearest column name among the tables the query reads."""
+    wanted = message.split("'")[1] if "'" in message else ""
+    read = {t.name.lower() for t in query.find_all(exp.Table)}
+    names = {c.name for r in catalog.values() if r.name.lower() in read for c in r.columns}
+    return nearest(wanted, names)
+
+
+def expand_named_windows(tree: exp.Expression) -> None:
+    """`OVER w` and `OVER (w ROWS …)` become whole specifications."""
+    for select in tree.find_all(exp.Select):
+        named = {w.name.lower(): w for w in select.args.get("windows") or []}
+        if not named:
+            continue
+        for window in list(select.find_all(exp.Window)):
+            if window.arg_key == "windows":
+                continue
+            base_name = window.args.get("alias") or (
+                window.args.get("over") if isinstance(window.args.get("over"), exp.Identifier) else None
+            )
+            base = named.get(base_name.name.lower()) if base_name is not None else None
+            if base is not None:
+                inherit(window, base)
+        select.set("windows", None)
+
+
+def inherit(window: exp.Window, base: exp.Window) -> None:
+    """Take from a named window what the reference does not say itself."""
+    window.set("alias", None)
+    window.set("over", "OVER")
+    for part in ("partition_by", "order", "spec"):
+        value = base.args.get(part)
+        if not window.args.get(part) and value:
+            window.set(part, [e.copy() for e in value] if isinstance(value, list) else value.copy())
+
+
+def break_ties(tree: exp.Expression, catalog: Catalog) -> None:
+    """Append tie-breakers to window orders and top-k orders that need to be total.
+
+    Keyed tables give their key; anything else gives all its columns (rows equal
+    in all of them are interchangeable), so the outcome is a function of the data.
+    """
+    for select in list(tree.find_all(exp.Select)):
+        ties = tie_breakers(select, catalog)
+        for window in select.find_all(exp.Window):
+            if window.find_ancestor(exp.Select) is select and needs_total(window):
+                append_order(window, ties)
+        if select.args.get("limit") or isinstance(select.args.get("distinct"), exp.Distinct):
+            break_select_ties(select, ties)
+
+
+def break_select_ties(select: exp.Select, ties: list[exp.Column]) -> None:
+    """DISTINCT ON and LIMIT pick rows: the order that picks them is made total."""
+    distinct = select.args.get("distinct")
+    if distinct is not None and distinct.args.get("on"):
+        append_order(select, ties)
+    elif select.args.get("limit") and not select.args.get("group") and distinct is None:
+        append_order(select, ties)
+    elif select.args.get("limit"):
+        append_order(select, [e.unalias() for e in select.expressions if not e.find(exp.Window)])
+
+
+def needs_total(window: exp.Window) -> bool:
+    """True for functions whose value depends on the order among peers."""
+    head = window.this
+    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
+        head = head.this
+    if isinstance(head, NEEDS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
+        return True
+    spec = window.args.get("spec")
+    return spec is not None and str(spec.args.get("kind") or "").upper() == "ROWS" and not whole(spec)
+
+
+def whole(spec: exp.WindowSpec) -> bool:
+    """A frame that is always the whole partition."""
+    start, end = str(spec.args.get("start")).upper(), str(spec.args.get("end")).upper()
+    return start == end == "UNBOUNDED" and not spec.args.get("exclude")
+
+
+def append_order(node: exp.Expression, ties: Iterable[exp.Expression]) -> None:
+    """Add ordering terms that are not there yet, marked as tie-breakers."""
+    order = node.args.get("order")
+    present = {o.this for o in order.expressions} if order is not None else set()
+    present |= set(node.args.get("partition_by") or [])
+    added = []
+    for tie in ties:
+        if tie not in present and not isinstance(tie, exp.Literal):
+            term = exp.Ordered(this=tie.copy(), nulls_first=False)
+            term.meta[TIE] = True
+            added.append(term)
+    if added:
+        old = list(order.expressions) if order is not None else []
+        node.set("order", exp.Order(expressions=old + added))
+
+
+def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
+    """Columns that together tell apart all rows that matter in this SELECT."""
+    group = select.args.get("group")
+    if group is not None:
+        keys = list(group.expressions)
+        for more in ("rollup", "cube", "grouping_sets"):
+            for part in group.args.get(more) or []:
+                keys += list(part.find_all(exp.Column))
+        return keys
+    found: list[exp.Expression] = []
+    joins = select.args.get("joins") or []
+    from_ = select.args.get("from_")
+    if from_ is not None:
+        found += source_ties(from_.this, select, catalog)
+    for join in joins:
+        if not single_match(join, catalog):
+            found += source_ties(join.this, select, catalog)
+    return found
+
+
+def source_ties(source: exp.Expression, select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
+    """The identifying columns of one FROM item."""
+    alias = source.alias_or_name
+    return [
+        exp.Column(
+            this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True)
+        )
+        for name in identifying(source, select, catalog)
+    ]
+
+
+def identifying(source: exp.Expression, select: exp.Select, catalog: Catalog) -> list[str]:
+    """Unique columns of a FROM item where they are known, else all of its columns."""
+    if isinstance(source, exp.Table):
+        cte = find_cte(source.name, select)
+        if cte is not None:
+            return query_identity(cte.this, catalog, list(cte.args["alias"].columns))
+        readable = catalog.get(source.name.lower())
+        if readable is not None:
+            return [u.lower() for u in readable.unique] or [c.name.lower() for c in readable.columns]
+    if isinstance(source, exp.Subquery):
+        alias = source.args.get("alias")
+        return query_identity(source.this, catalog, list(alias.columns) if alias is not None else [])
+    return []
+
+
+def query_identity(query: exp.Expression, catalog: Catalog, renamed: list[exp.Identifier]) -> list[str]:
+    """The output columns of a subquery that identify its rows: a passed-on key, else all."""
+    if not isinstance(query, exp.Query):
+        return []
+    names = [i.name for i in renamed] or [n.lower() for n in query.named_selects]
+    if isinstance(query, exp.Select) and not query.args.get("distinct"):
+        wanted = tie_breakers(query, catalog)
+        by_expr = {e.unalias(): n for e, n in zip(query.expressions, names, strict=False)}
+        if wanted and all(w in by_expr for w in wanted):
+            return [by_expr[w] for w in wanted]
+    return names
+
+
+def find_cte(name: str, node: exp.Expression) -> exp.CTE | None:
+    """The CTE in scope under this name, innermost first."""
+    current: exp.Expression | None = node
+    while current is not None:
+        with_ = current.args.get("with_")
+        for cte in with_.expressions if with_ is not None else []:
+            if cte.alias.lower() == name.lower() and cte.find_ancestor(exp.CTE) is not node:
+                return cte  # type: ignore[no-any-return]
+        current = current.parent
+    return None
+
+
+def single_match(join: exp.Join, catalog: Catalog) -> bool:
+    """A join that finds at most one partner: its table's unique key is equated."""
+    readable: Readable | None = (
+        catalog.get(join.this.name.lower()) if isinstance(join.this, exp.Table) else None
+    )
+    on = join.args.get("on")
+    if readable is None or not readable.unique or on is None or join.side in ("RIGHT", "FULL"):
+        return False
+    alias = join.this.alias_or_name
+    terms = list(on.flatten()) if isinstance(on, exp.And) else [on]
+    equated = {
+        side.name.lower()
+        for term in terms
+        if isinstance(term, exp.EQ)
+        for side, other in ((term.this, term.expression), (term.expression, term.this))
+        if isinstance(side, exp.Column) and side.table == alias and alias not in tables_of(other)
+    }
+    return {u.lower() for u in readable.unique} <= equated
+
+
+def tables_of(expr: exp.Expression) -> set[str]:
+    return {c.table for c in expr.find_all(exp.Column)}

@@ -1,0 +1,30 @@
+"""What cannot be kept, said before anything is created."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from strandline.errors import RejectedError
+
+VOLATILE = frozenset(
+    "random rand setseed uuid uuidv4 uuidv7 gen_random_uuid now get_current_timestamp nextval currval "
+    "transaction_timestamp statement_timestamp clock_timestamp txid_current getvariable".split()
+)
+CLOCK = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime, exp.Localtime)
+VOLATILE_NODES = (exp.Rand, exp.Uuid, *CLOCK)
+
+
+class Unsupported(Exception):
+    """This construct has no incremental rule yet; the model is kept by full recompute, with this reason."""
+
+
+def reject_volatile(query: exp.Expression) -> None:
+    """Refuse functions whose value is not a function of the tables."""
+    for node in query.walk():
+        name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key
+        if isinstance(node, VOLATILE_NODES) or name in VOLATILE or node.args.get("sample"):
+            shown = node.sql(dialect="duckdb")
+            raise RejectedError(
+                f"{shown} changes from call to call, so no stored result can stay equal to the query",
+                hint="put the value into a table (a batch parameter) and join it, or store it with the row.",
+            )

@@ -1,0 +1,237 @@
+"""The algebra: a query as a tree of frozen relations.
+
+Every relation has named columns and *ids*: the columns that together tell its
+rows apart (a row identity, NULL-safe). Identities make a change set a pair of
+row sets, removed and added, and confine bags to the edge where rows come in.
+Column references inside expressions are bare quoted names, unique per query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class Out:
+    """A named expression over the columns of the relation below."""
+
+    name: str
+    expr: exp.Expression
+
+    @property
+    def source(self) -> str | None:
+        """The column this merely renames, if that is all it does."""
+        return self.expr.name if isinstance(self.expr, exp.Column) else None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A stored table: a source table or a stage's table. `columns` pairs (name here, stored name)."""
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    ids: tuple[str, ...]
+    unique: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Rows for which the predicate is true (linear)."""
+
+    input: Relation
+    predicate: exp.Expression
+
+
+@dataclass(frozen=True)
+class Project:
+    """Computed columns; the input's ids are always among them (linear)."""
+
+    input: Relation
+    outs: tuple[Out, ...]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Join:
+    """`inner` or `left` join; right and full joins are lowered to these (bilinear)."""
+
+    kind: str
+    left: Relation
+    right: Relation
+    on: exp.Expression | None
+
+
+@dataclass(frozen=True)
+class SemiJoin:
+    """Left rows with (`anti`: without) a partner on the right."""
+
+    left: Relation
+    right: Relation
+    on: exp.Expression | None
+    anti: bool = False
+
+
+@dataclass(frozen=True)
+class Union:
+    """Bag union; columns by position, `tag` tells the branches' ids apart (linear)."""
+
+    inputs: tuple[Relation, ...]
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One row per distinct `groups` value; without groups, exactly one row. Distinct has no aggregates."""
+
+    input: Relation
+    groups: tuple[Out, ...]
+    aggregates: tuple[Out, ...]
+    grouped: bool = True
+
+
+@dataclass(frozen=True)
+class Window:
+    """Window functions sharing one PARTITION BY and ORDER BY; all partition and order keys are columns."""
+
+    input: Relation
+    partition: tuple[str, ...]
+    order: tuple[Order, ...]
+    ties: tuple[Order, ...]
+    functions: tuple[Out, ...]
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Rows `offset`+1 … `offset`+`limit` of each partition, in a total order."""
+
+    input: Relation
+    partition: tuple[str, ...]
+    order: tuple[Order, ...]
+    limit: int | None
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One ORDER BY term over a column."""
+
+    column: str
+    descending: bool = False
+    nulls_first: bool = False
+
+    @property
+    def sql(self) -> str:
+        direction = "DESC" if self.descending else "ASC"
+        nulls = "FIRST" if self.nulls_first else "LAST"
+        return f"{quote(self.column)} {direction} NULLS {nulls}"
+
+
+Relation = Scan | Filter | Project | Join | SemiJoin | Union | Aggregate | Window | TopK
+
+
+def quote(name: str) -> str:
+    """An identifier, always quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def column(name: str) -> exp.Column:
+    """A bare column reference by its unique name."""
+    return exp.Column(this=exp.Identifier(this=name, quoted=True))
+
+
+def columns(node: Relation) -> tuple[str, ...]:
+    """The names of a relation's columns, in order."""
+    match node:
+        case Scan():
+            return tuple(name for name, _ in node.columns)
+        case Filter() | TopK():
+            return columns(node.input)
+        case Project():
+            return tuple(o.name for o in node.outs)
+        case Join():
+            return columns(node.left) + columns(node.right)
+        case SemiJoin():
+            return columns(node.left)
+        case Union():
+            return node.names
+        case Aggregate():
+            return tuple(o.name for o in node.groups + node.aggregates)
+        case Window():
+            return columns(node.input) + tuple(o.name for o in node.functions)
+
+
+def ids(node: Relation) -> tuple[str, ...]:
+    """The names of the columns that identify a row (NULL-safe)."""
+    match node:
+        case Scan() | Project() | Union():
+            return node.ids
+        case Filter() | TopK() | Window():
+            return ids(node.input)
+        case Join():
+            return ids(node.left) if lookup(node) else ids(node.left) + ids(node.right)
+        case SemiJoin():
+            return ids(node.left)
+        case Aggregate():
+            return tuple(o.name for o in node.groups)
+
+
+def inputs(node: Relation) -> tuple[Relation, ...]:
+    """The relations directly below."""
+    match node:
+        case Scan():
+            return ()
+        case Join() | SemiJoin():
+            return (node.left, node.right)
+        case Union():
+            return node.inputs
+        case _:
+            return (node.input,)
+
+
+def walk(node: Relation) -> Iterator[Relation]:
+    """The relation and everything below it, top first."""
+    yield node
+    for child in inputs(node):
+        yield from walk(child)
+
+
+def tables(node: Relation) -> frozenset[str]:
+    """The stored tables a relation reads."""
+    return frozenset(n.table for n in walk(node) if isinstance(n, Scan))
+
+
+def references(expr: exp.Expression | None) -> frozenset[str]:
+    """The column names an expression mentions."""
+    return frozenset(c.name for c in expr.find_all(exp.Column)) if expr is not None else frozenset()
+
+
+def conjuncts(expr: exp.Expression | None) -> list[exp.Expression]:
+    """The terms of a top-level AND."""
+    if expr is None:
+        return []
+    return list(expr.flatten()) if isinstance(expr, exp.And) else [expr]
+
+
+def equalities(on: exp.Expression | None) -> list[tuple[str, str]]:
+    """The `column = column` terms of a join condition."""
+    return [
+        (term.this.name, term.expression.name)
+        for term in conjuncts(on)
+        if isinstance(term, exp.EQ)
+        and isinstance(term.this, exp.Column)
+        and isinstance(term.expression, exp.Column)
+    ]
+
+
+def lookup(node: Join) -> bool:
+    """True where every left row meets at most one right row: the right side's unique key is equated."""
+    scan = node.right
+    if not isinstance(scan, Scan) or not scan.unique:
+        return False
+    own = set(columns(scan))
+    joined = {a if a in own else b for a, b in equalities(node.on) if (a in own) != (b in own)}
+    return set(scan.unique) <= joined

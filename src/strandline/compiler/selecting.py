@@ -1,0 +1,309 @@
+"""The clauses of one SELECT, bound and lowered: predicates, grouping, windows, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace as evolve
+
+from sqlglot import exp
+
+from strandline.compiler import lowering as low
+from strandline.compiler import relations as r
+from strandline.compiler import subqueries
+from strandline.compiler.reject import Unsupported
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """Bound clauses of a SELECT; expressions shrink to columns as stages below compute them."""
+
+    outputs: tuple[tuple[str, exp.Expression], ...]
+    groups: tuple[exp.Expression, ...] = ()
+    grouped: bool = False
+    having: exp.Expression | None = None
+    qualify: exp.Expression | None = None
+    distinct: bool = False
+    distinct_on: tuple[exp.Expression, ...] = ()
+    order: tuple[exp.Ordered, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+
+    @staticmethod
+    def of(select: exp.Select, scope: low.Scope, ctx: low.Context) -> Clauses:
+        """Bind every clause of a SELECT to the columns of its FROM."""
+        names = {e.alias: e.unalias() for e in select.expressions}
+
+        def bound(expr: exp.Expression) -> exp.Expression:
+            # ORDER BY and DISTINCT ON may name an output column instead of an input column
+            def alias(node: exp.Expression) -> exp.Expression:
+                named = isinstance(node, exp.Column) and not node.table
+                return names[node.name].copy() if named and node.name in names else node
+
+            return low.bind(low.rebuild(expr, alias), scope, ctx)
+
+        group = select.args.get("group")
+        if group is not None and any(group.args.get(a) for a in ("rollup", "cube", "grouping_sets")):
+            raise Unsupported("GROUPING SETS, ROLLUP and CUBE have no incremental rule yet")
+        outputs = tuple((e.alias_or_name, low.bind(e.unalias(), scope, ctx)) for e in select.expressions)
+        distinct = select.args.get("distinct")
+        on = distinct.args.get("on") if distinct is not None else None
+        order = select.args.get("order")
+        picks = bool(select.args.get("limit") or select.args.get("offset") or on)
+        return Clauses(
+            outputs=outputs,
+            groups=group_expressions(group, outputs, scope, ctx),
+            grouped=group is not None,
+            having=bound(select.args["having"].this) if select.args.get("having") else None,
+            qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
+            distinct=distinct is not None and on is None,
+            distinct_on=tuple(bound(e) for e in on.expressions) if on is not None else (),
+            order=tuple(bound(t) for t in order.expressions) if order is not None and picks else (),  # type: ignore[misc]
+            limit=constant(select.args.get("limit")),
+            offset=constant(select.args.get("offset")) or 0,
+        )
+
+    def all(self) -> Iterator[exp.Expression]:
+        """Every expression evaluated after grouping."""
+        yield from (e for _, e in self.outputs)
+        yield from (e for e in (self.having, self.qualify) if e is not None)
+        yield from self.distinct_on
+        yield from self.order
+
+    def replaced(self, mapping: dict[exp.Expression, exp.Expression]) -> Clauses:
+        """The clauses with computed subexpressions replaced by their columns."""
+        if not mapping:
+            return self
+
+        def one(expr: exp.Expression | None) -> exp.Expression | None:
+            return low.replace(expr, mapping) if expr is not None else None
+
+        return evolve(
+            self,
+            outputs=tuple((n, low.replace(e, mapping)) for n, e in self.outputs),
+            having=one(self.having),
+            qualify=one(self.qualify),
+            distinct_on=tuple(low.replace(e, mapping) for e in self.distinct_on),
+            order=tuple(low.replace(t, mapping) for t in self.order),  # type: ignore[misc]
+        )
+
+
+def group_expressions(
+    group: exp.Group | None,
+    outputs: tuple[tuple[str, exp.Expression], ...],
+    scope: low.Scope,
+    ctx: low.Context,
+) -> tuple[exp.Expression, ...]:
+    """The GROUP BY expressions; ALL means every output without an aggregate."""
+    if group is None:
+        return ()
+    if group.args.get("all"):
+        return tuple(e for _, e in outputs if not any(True for _ in aggregate_units(e)))
+    found = [low.bind(e, scope, ctx) for e in group.expressions]
+    return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
+
+
+def constant(clause: exp.Expression | None) -> int | None:
+    """The value of LIMIT or OFFSET."""
+    if clause is None:
+        return None
+    value = clause.expression
+    if not isinstance(value, exp.Literal) or value.is_string:
+        raise Unsupported("LIMIT and OFFSET are kept only for constant numbers")
+    return int(value.name)
+
+
+def lower_predicate(
+    node: r.Relation, predicate: exp.Expression, scope: low.Scope, ctx: low.Context
+) -> r.Relation:
+    """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
+    if predicate.find(exp.Query):
+        semi = subqueries.semi_join(node, predicate, scope, ctx)
+        if semi is not None:
+            return semi
+        bound = low.bind(predicate, scope, ctx)
+        node, mapping = subqueries.scalars(node, [bound], scope, ctx)
+        bound = low.replace(bound, mapping)
+        low.refuse_subqueries(bound)
+        return r.Filter(node, bound)
+    return r.Filter(node, low.bind(predicate, scope, ctx))
+
+
+def lower_scalar_subqueries(
+    node: r.Relation, clauses: Clauses, scope: low.Scope, ctx: low.Context
+) -> tuple[r.Relation, Clauses]:
+    """Scalar subqueries in outputs and the like become joins with one row."""
+    holders = [e for e in clauses.all() if e.find(exp.Query)]
+    if not holders:
+        return node, clauses
+    if clauses.grouped or any(True for e in clauses.all() for _ in aggregate_units(e)):
+        raise Unsupported("a subquery beside aggregates has no incremental rule yet")
+    node, mapping = subqueries.scalars(node, holders, scope, ctx)
+    clauses = clauses.replaced(mapping)
+    for expr in clauses.all():
+        low.refuse_subqueries(expr)
+    return node, clauses
+
+
+def aggregate_units(expr: exp.Expression) -> Iterator[exp.Expression]:
+    """The outermost aggregate calls (with FILTER, WITHIN GROUP …), not those that are window functions."""
+    if isinstance(expr, exp.Query):
+        return
+    if isinstance(expr, exp.Window):
+        yield from window_parts(expr)
+        return
+    wrapped = expr
+    while isinstance(wrapped, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
+        wrapped = wrapped.this
+    if low.is_aggregate(wrapped):
+        yield expr
+        return
+    for child in expr.iter_expressions():
+        yield from aggregate_units(child)
+
+
+def window_parts(window: exp.Window) -> Iterator[exp.Expression]:
+    """Aggregates inside a window call's arguments and specification."""
+    head = window.this
+    while isinstance(head, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)):
+        if isinstance(head, exp.Filter):
+            yield from aggregate_units(head.expression)
+        head = head.this
+    for child in head.iter_expressions():
+        yield from aggregate_units(child)
+    for part in [*(window.args.get("partition_by") or []), window.args.get("order")]:
+        if part is not None:
+            yield from aggregate_units(part)
+
+
+def lower_grouping(
+    node: r.Relation, clauses: Clauses, ctx: low.Context
+) -> tuple[r.Relation, Clauses]:
+    """GROUP BY and aggregate calls, if there are any."""
+    units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
+    if not units and not clauses.grouped:
+        return node, clauses
+    groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in clauses.groups)
+    aggregates = tuple(r.Out(ctx.names.fresh(output_name(u, clauses)), u) for u in units)
+    mapping: dict[exp.Expression, exp.Expression] = {o.expr: typed(o) for o in groups + aggregates}
+    grouped = bool(groups)
+    if clauses.grouped and not grouped:
+        raise Unsupported("GROUP BY over constants has no incremental rule")
+    return r.Aggregate(node, groups, aggregates, grouped), clauses.replaced(mapping)
+
+
+def typed(out: r.Out) -> exp.Expression:
+    """A reference to a computed column that remembers its type."""
+    col = r.column(out.name)
+    col.type = out.expr.type
+    return col
+
+
+def output_name(expr: exp.Expression, clauses: Clauses) -> str:
+    """The output's own name where the expression is an output, else its function's or column's."""
+    for name, output in clauses.outputs:
+        if output == expr and not name.startswith("_col_"):
+            return name
+    return expr.name if isinstance(expr, exp.Column) else expr.key
+
+
+def lower_windows(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple[r.Relation, Clauses]:
+    """One Window relation per distinct PARTITION BY and ORDER BY, stacked."""
+    calls = list(dict.fromkeys(w for e in clauses.all() for w in e.find_all(exp.Window)))
+    mapping: dict[exp.Expression, exp.Expression] = {}
+    specs: dict[tuple[object, ...], list[exp.Window]] = {}
+    for call in calls:
+        low.refuse_subqueries(call)
+        partition = tuple(call.args.get("partition_by") or ())
+        user = tuple(low.order_terms(call.args.get("order"), ties=False))
+        specs.setdefault((partition, user), []).append(call)
+    for (partition, user), group in specs.items():
+        node, more = window_relation(node, partition, user, group, clauses, ctx)  # type: ignore[arg-type]
+        mapping.update(more)
+    return node, clauses.replaced(mapping)
+
+
+def window_relation(
+    node: r.Relation,
+    partition: tuple[exp.Expression, ...],
+    user: tuple[exp.Ordered, ...],
+    calls: list[exp.Window],
+    clauses: Clauses,
+    ctx: low.Context,
+) -> tuple[r.Relation, dict[exp.Expression, exp.Expression]]:
+    """All calls over one specification; computed keys are projected first."""
+    ties = {t.this: t for c in calls for t in low.order_terms(c.args.get("order"), ties=True)}
+    keys = [*partition, *(t.this for t in user), *ties]
+    node, keyed = keys_as_columns(node, keys, ctx)
+    functions = []
+    mapping: dict[exp.Expression, exp.Expression] = {}
+    for call in calls:
+        bare = exp.Window(this=call.this.copy(), spec=copy_or_none(call.args.get("spec")))
+        bare.type = call.type
+        bare.set("order", exp.Order(expressions=[]) if call.args.get("order") else None)
+        out = r.Out(ctx.names.fresh(output_name(call, clauses)), bare)
+        functions.append(out)
+        mapping[call] = typed(out)
+    window = r.Window(
+        node,
+        tuple(keyed[p] for p in partition),
+        tuple(ordered(t, keyed) for t in user),
+        tuple(ordered(t, keyed) for t in ties.values()),
+        tuple(functions),
+    )
+    return window, mapping
+
+
+def copy_or_none(expr: exp.Expression | None) -> exp.Expression | None:
+    return expr.copy() if expr is not None else None
+
+
+def ordered(term: exp.Ordered, keyed: dict[exp.Expression, str]) -> r.Order:
+    return r.Order(keyed[term.this], bool(term.args.get("desc")), bool(term.args.get("nulls_first")))
+
+
+def keys_as_columns(
+    node: r.Relation, keys: list[exp.Expression], ctx: low.Context
+) -> tuple[r.Relation, dict[exp.Expression, str]]:
+    """Partition and order keys as columns, computing those that are expressions."""
+    found = {k: k.name for k in keys if isinstance(k, exp.Column)}
+    computed = {k: ctx.names.fresh("key") for k in dict.fromkeys(keys) if k not in found}
+    if computed:
+        kept = [r.Out(c, r.column(c)) for c in r.columns(node)]
+        added = [r.Out(name, k) for k, name in computed.items()]
+        node = r.Project(node, tuple(kept + added), r.ids(node))
+    return node, {**found, **computed}
+
+
+def lower_outputs(node: r.Relation, clauses: Clauses, ctx: low.Context) -> low.Lowered:
+    """Projection, DISTINCT, DISTINCT ON and LIMIT."""
+    for _, expr in clauses.outputs:
+        if expr.find(exp.Unnest, exp.Explode, exp.Star):
+            raise Unsupported("unnest in SELECT has no incremental rule yet")
+    keys = [*clauses.distinct_on, *(t.this for t in clauses.order)]
+    names = {e: ctx.names.fresh(n) for n, e in reversed(clauses.outputs) if not isinstance(e, exp.Column)}
+    outs = [r.Out(name, e) for e, name in names.items()]
+    hidden = {k: ctx.names.fresh("key") for k in keys if not isinstance(k, exp.Column) and k not in names}
+    outs += [r.Out(name, e) for e, name in hidden.items()]
+    place = {**names, **hidden}
+    passed = [e.name for e in [*(e for _, e in clauses.outputs), *keys] if isinstance(e, exp.Column)]
+    kept = dict.fromkeys([*passed, *r.ids(node)])
+    node = r.Project(node, (*(r.Out(c, r.column(c)) for c in kept), *outs), r.ids(node))
+
+    def at(expr: exp.Expression) -> str:
+        return expr.name if isinstance(expr, exp.Column) else place[expr]
+
+    outputs = tuple((n, at(e)) for n, e in clauses.outputs)
+    keyed = {t.this: at(t.this) for t in clauses.order}
+    order = tuple(ordered(t, keyed) for t in clauses.order)
+    if clauses.distinct_on:
+        node = r.TopK(node, tuple(at(e) for e in clauses.distinct_on), order, 1)
+    if clauses.distinct:
+        wanted = dict.fromkeys(c for _, c in outputs)
+        groups = tuple(r.Out(ctx.names.fresh(c), r.column(c)) for c in wanted)
+        renames = {o.expr.name: o.name for o in groups}
+        node = r.Aggregate(node, groups, ())
+        outputs = tuple((n, renames[c]) for n, c in outputs)
+        order = tuple(evolve(t, column=renames[t.column]) for t in order if t.column in renames)
+    if clauses.limit is not None or clauses.offset:
+        node = r.TopK(node, (), order, clauses.limit, clauses.offset)
+    return low.Lowered(node, outputs)

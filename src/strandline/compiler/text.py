@@ -1,0 +1,99 @@
+"""Small pieces of SQL text: stored names, hashes, NULL-safe comparisons. Only here and in `emit` is there dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from strandline.compiler.names import BATCH
+from strandline.compiler.relations import Order, quote
+
+DIALECT = "duckdb"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement of a program.
+
+    `into` names the result of a counting statement; `when` lists results that
+    must be non-zero (`!name`: zero) for the statement to run.
+    """
+
+    sql: str
+    into: str | None = None
+    when: tuple[str, ...] = ()
+
+
+def sql(expr: exp.Expression) -> str:
+    """A user expression as text of the dialect."""
+    return expr.sql(dialect=DIALECT)
+
+
+def stored(table: str) -> str:
+    """Where a stored table lives: `data/x` → strandline_data."x"."""
+    place, name = table.split("/", 1)
+    return f"strandline_{place}.{quote(name)}"
+
+
+def plus(table: str) -> str:
+    """The rows this refresh added to a stored table."""
+    return f"temp.{quote(table + '+')}"
+
+
+def minus(table: str) -> str:
+    """The rows this refresh removed from a stored table, as they were."""
+    return f"temp.{quote(table + '-')}"
+
+
+def scratch(table: str, what: str) -> str:
+    """A temporary table of one stage's program."""
+    return f"temp.{quote(f'{table} {what}')}"
+
+
+def make(name: str, select: str) -> str:
+    """(Re)create a temporary table from a query."""
+    return f"CREATE OR REPLACE TEMP TABLE {name.removeprefix('temp.')} AS {select}"
+
+
+def listed(names: Iterable[str], prefix: str = "") -> str:
+    """A column list."""
+    return ", ".join(f"{prefix}{quote(n)}" for n in names)
+
+
+def bucket(keys: Sequence[str], prefix: str = "") -> str:
+    """The hash of a stage's key columns; one bucket where there are none."""
+    return f"hash({listed(keys, prefix)})" if keys else "0::UBIGINT"
+
+
+def same(keys: Sequence[str], left: str, right: str, right_prefix: str = "") -> str:
+    """NULL-safe equality of key columns of two relations."""
+    terms = [f"{left}.{quote(k)} IS NOT DISTINCT FROM {right}.{quote(right_prefix + k)}" for k in keys]
+    return " AND ".join(terms) or "TRUE"
+
+
+def batch() -> str:
+    """The number of the batch being applied."""
+    return f"getvariable('strandline_batch')::BIGINT AS {quote(BATCH)}"
+
+
+def ordering(terms: Iterable[Order], ids: Iterable[str] = ()) -> str:
+    """ORDER BY terms, with identities appended that are not among them."""
+    listed_terms = list(terms)
+    used = {t.column for t in listed_terms}
+    parts = [t.sql for t in listed_terms] + [quote(i) for i in ids if i not in used]
+    return ", ".join(parts)
+
+
+def precedes(a: str, b: str, terms: Sequence[Order]) -> str:
+    """True where row `a` sorts strictly before row `b`: lexicographic, NULL-aware."""
+    text = "FALSE"
+    for term in reversed(terms):
+        left, right = f"{a}.{quote(term.column)}", f"{b}.{quote(term.column)}"
+        first, second = (right, left) if term.descending else (left, right)
+        null_side = (left, right) if term.nulls_first else (right, left)
+        less = f"coalesce({first} < {second}, {null_side[0]} IS NULL AND {null_side[1]} IS NOT NULL)"
+        tail = "" if text == "FALSE" else f" OR ({left} IS NOT DISTINCT FROM {right} AND ({text}))"
+        text = f"{less}{tail}"
+    return text

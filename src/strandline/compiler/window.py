@@ -1,0 +1,286 @@
+"""Window functions: `carry` from the partition's head, else `partition` recompute of what was touched.
+
+State is split in two. *History* holds rows that no later in-order row can
+change; the *head* holds the last rows of each partition, which later rows can
+still change or need to look back at, with every function's value so far. A
+batch whose rows come after the heads reads the heads alone. Late rows, removed
+rows and ties on the order key (where peers matter) recompute their bucket from
+the stage's own rows; the stage's input is never read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace as evolve
+
+from sqlglot import exp
+
+from strandline.compiler import relations as r
+from strandline.compiler.carry import carried_rows
+from strandline.compiler.delta import Changed, render
+from strandline.compiler.finish import consolidate, finish
+from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
+from strandline.compiler.lookups import lookup_steps
+from strandline.compiler.plan import Stage
+from strandline.compiler.text import (
+    Step, batch, bucket, listed, make, minus, ordering, plus, precedes, same, scratch, sql, stored,
+)
+
+
+def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
+    """`carry` if every function of the stage can be continued, else `partition` with the reason."""
+    operator = with_hidden(operator)
+    total = is_total(operator, below)
+    reaches = {f.name: reach(f, operator, total) for f in operator.functions}
+    stuck = {n: why for n, why in reaches.items() if isinstance(why, str)}
+    found = [v for v in reaches.values() if isinstance(v, Reach)]
+    back = max([1, *(v.back + v.ahead for v in found)])
+    if not stuck and back <= LONGEST_HEAD and not (back > 1 and any(v.running == "dense_rank" for v in found)):
+        strict = any(v.peers for v in found)
+        reason = "every function continues from the partition's head"
+        ahead = max([0, *(v.ahead for v in found)])
+        return Stage(table, operator, below, "carry", reason, "", (), (), back, ahead, strict)
+    calls = {f.name: sql(f.expr.this) for f in operator.functions}
+    why = "; ".join(sorted({f"{calls[n]}: {w}" for n, w in stuck.items()})) or "its head would be too long"
+    hint = "put functions that look at the whole partition into a model of their own"
+    return Stage(table, operator, below, "partition", f"touched partitions are recomputed ({why})", hint)
+
+
+def with_hidden(operator: r.Window) -> r.Window:
+    """Adds the counts and sums that ranks and averages need to be continued."""
+    extra = []
+    for f in operator.functions:
+        call, _, _ = head_function(f)
+        if isinstance(call, exp.Rank):
+            extra.append(r.Out(f"{f.name}.rows", rows_window(exp.Count(this=exp.Star(), big_int=True))))
+        elif isinstance(call, exp.Avg) and isinstance(reach(f, operator, False), Reach):
+            for kind, name in ((exp.Sum, "sum"), (exp.Count, "count")):
+                inner = f.expr.copy()
+                found = inner.find(exp.Avg)
+                new = kind(this=found.this.copy())
+                new.type = found.this.type
+                found.replace(new)
+                extra.append(r.Out(f"{f.name}.{name}", inner))
+    return evolve(operator, functions=(*operator.functions, *extra))
+
+
+def rows_window(call: exp.Expression) -> exp.Window:
+    """A call over ROWS from the partition's start to the current row."""
+    spec = exp.WindowSpec(
+        kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW", end_side=None
+    )
+    return exp.Window(this=call, spec=spec)
+
+
+def is_total(operator: r.Window, below: r.Relation) -> bool:
+    """True where the user's own order, with the partition, tells all rows apart."""
+    named = {*operator.partition, *(o.column for o in operator.order)}
+    return not operator.ties and bool(operator.order) and identity_known(below, named)
+
+
+def identity_known(node: r.Relation, named: set[str]) -> bool:
+    """True where the named columns cover a unique key of the relation."""
+    match node:
+        case r.Filter() | r.TopK():
+            return identity_known(node.input, named)
+        case r.Project():
+            back = {o.source for o in node.outs if o.source is not None and o.name in named}
+            return identity_known(node.input, {b for b in back if b})
+        case r.Join() if r.lookup(node):
+            return identity_known(node.left, named)
+        case r.Scan():
+            return bool(node.unique) and set(node.unique) <= named or set(node.ids) <= named
+    return bool(r.ids(node)) and set(r.ids(node)) <= named
+
+
+def operator(stage: Stage) -> r.Window:
+    assert isinstance(stage.operator, r.Window)
+    return stage.operator
+
+
+def columns(stage: Stage) -> list[str]:
+    """Stored columns of history, without the batch."""
+    return [*stage.raw, *(o.name for o in stage.stored_post), "_k"]
+
+
+def history(stage: Stage) -> str:
+    """Rows that stay as they are; all rows where there is no head."""
+    return stored(f"{stage.table}.history") if stage.back else stored(stage.table)
+
+
+def head(stage: Stage) -> str:
+    """The last rows of each partition."""
+    return stored(f"{stage.table}.head")
+
+
+def over(stage: Stage, function: r.Out) -> str:
+    """A function's whole OVER clause; peers are kept apart only where the function wants it."""
+    window = operator(stage)
+    spec = function.expr.args.get("spec")
+    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    order = ordering(order_for(stage, function), stage.ids if needs_ids(function) else ())
+    by += f"ORDER BY {order} " if order else ""
+    return f"{sql(function.expr.this)} OVER ({by}{sql(spec) if spec is not None else ''})"
+
+
+def needs_ids(function: r.Out) -> bool:
+    """Functions that depend on the order among peers end in the row's identity."""
+    from strandline.compiler.qualify import needs_total
+
+    return needs_total(function.expr)  # type: ignore[arg-type]
+
+
+def order_for(stage: Stage, function: r.Out) -> tuple[r.Order, ...]:
+    window = operator(stage)
+    return window.order + window.ties if needs_ids(function) else window.order
+
+
+def evaluated(stage: Stage, source: str) -> str:
+    """All functions over whole partitions, with the distance from the end where a head is kept."""
+    window = operator(stage)
+    functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in window.functions)
+    return f"SELECT {listed(r.columns(stage.input))}{functions}, {bucket(window.partition)} AS _k{distance(stage)} FROM ({source}) AS p"
+
+
+def distance(stage: Stage) -> str:
+    """`_back`: 1 for the last row of a partition, 2 for the one before …"""
+    if not stage.back:
+        return ""
+    window = operator(stage)
+    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    order = ordering(window.order + window.ties, stage.ids)
+    spec = f"({by}ORDER BY {order}"
+    if stage.back == 1:
+        return f", CASE WHEN lead(1) OVER {spec}) IS NULL THEN 1 ELSE 2 END AS _back"
+    return f", count(*) OVER ({by.strip()}) - row_number() OVER {spec}) + 1 AS _back"
+
+
+def fill(stage: Stage) -> str:
+    """The stage's rows from its whole input; the caller splits them by `_back`."""
+    return finish(stage, evaluated(stage, render(stage.input, "new", frozenset()) or ""))
+
+
+def program(stage: Stage, changed: Changed) -> list[Step]:
+    """Refresh from the change of the input, or of the lookups, or of both."""
+    steps: list[Step] = [Step(make(minus(stage.table), empty(stage))), Step(make(plus(stage.table), empty(stage)))]
+    if changed & r.tables(stage.input):
+        steps += input_program(stage, changed)
+    # lookups go second: rows that the input's change wrote already show the new ones and cancel here
+    if stage.lookups and changed & {look.scan.table for look in stage.lookups}:
+        steps += lookup_steps(stage, changed, columns(stage), history(stage), head(stage) if stage.back else "")
+    return steps
+
+
+def empty(stage: Stage) -> str:
+    return f"SELECT {listed(columns(stage))} FROM {history(stage)} LIMIT 0"
+
+
+def input_program(stage: Stage, changed: Changed) -> list[Step]:
+    """The input's change by bucket; what is late is redone, the rest continues from the heads."""
+    key, table = bucket(operator(stage).partition), stage.table
+    come, gone, late = (scratch(table, n) for n in ("in+", "in-", "late"))
+    added, removed = (render(stage.input, p, changed) for p in ("plus", "minus"))
+    nothing = f"SELECT * FROM ({render(stage.input, 'new', frozenset())}) AS e WHERE FALSE"
+    steps = [
+        Step(make(come, f"SELECT *, {key} AS _k FROM ({added or nothing}) AS i"), "in+"),
+        Step(make(gone, f"SELECT *, {key} AS _k FROM ({removed or nothing}) AS i"), "in-"),
+    ]
+    if not stage.back:
+        steps.append(Step(make(late, f"SELECT _k FROM {come} UNION SELECT _k FROM {gone}"), "late"))
+        return steps + redo(stage, come, gone, late)
+    heads = scratch(table, "heads")
+    touched = f"SELECT _k FROM {come} UNION SELECT _k FROM {gone}"
+    steps += [
+        Step(make(heads, f"SELECT * FROM {head(stage)} WHERE _k IN ({touched})"), "heads"),
+        Step(make(late, late_buckets(stage, come, gone, heads)), "late"),
+        *carry(stage, come, heads, late),
+        *redo(stage, come, gone, late),
+    ]
+    return steps
+
+
+def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
+    """Buckets that lost a row, or gained one that does not come after their head's last row."""
+    window = operator(stage)
+    terms = list(window.order) + ([] if stage.strict else [*window.ties, *missing_ids(stage)])
+    after = precedes("h", "f", terms)
+    matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
+    return (
+        f"SELECT _k FROM {gone} UNION SELECT f._k FROM {come} AS f JOIN {heads} AS h ON {matched} "
+        f"WHERE h._back = 1 AND NOT ({after})"
+    )
+
+
+def missing_ids(stage: Stage) -> list[r.Order]:
+    used = {o.column for o in operator(stage).order + operator(stage).ties}
+    return [r.Order(i) for i in stage.ids if i not in used]
+
+
+def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
+    """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
+    cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
+    in_order = f"_k NOT IN (SELECT _k FROM {late})"
+    fresh, old = f"SELECT * FROM {come} WHERE {in_order}", f"SELECT * FROM {heads} WHERE {in_order}"
+    when = ("in+",)
+    was_open = f"coalesce(_was <= {stage.open}, TRUE)"
+    return [
+        Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
+        Step(f"DELETE FROM {head(stage)} WHERE _k IN (SELECT _k FROM {heads})", when=("heads",)),
+        Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
+        Step(write(head(stage), f"{cols}, _back", rows, f"_back <= {stage.back}"), when=("carried",)),
+        Step(f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}", "minus", ("heads", "shared")),
+        Step(f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}", "plus", ("carried", "shared")),
+        *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
+    ]
+
+
+def write(table: str, cols: str, rows: str, where: str) -> str:
+    return f"INSERT INTO {table} ({cols}, _batch) SELECT {cols}, {batch()} FROM {rows} WHERE {where}"
+
+
+def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
+    """Late buckets: the stage's own rows minus the removed plus the new ones, evaluated again."""
+    cols, table = listed(columns(stage)), stage.table
+    before, after = scratch(table, "before"), scratch(table, "after")
+    below = listed(r.columns(stage.input))
+    in_late = f"_k IN (SELECT _k FROM {late})"
+    old = f"SELECT {cols} FROM {history(stage)} WHERE {in_late}"
+    old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
+    stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
+    source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} WHERE {in_late}"
+    if stage.open:
+        source = stay.format(f"({old_heads})") + f" UNION ALL {source}"
+    when = ("late",)
+    return [
+        Step(make(before, old), "before", when),
+        Step(make(after, finish(stage, evaluated(stage, source))), "after", when),
+        *rewrite_history(stage, before, after, when),
+        *(heads_again(stage, after, when) if stage.back else []),
+        *consolidate(stage, columns(stage), ("late", "shared")),
+    ]
+
+
+def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]) -> list[Step]:
+    """Only rows whose values really changed are deleted and written."""
+    cols, table = listed(columns(stage)), stage.table
+    old, new = scratch(table, "old"), scratch(table, "new")
+    closed = f" WHERE _back > {stage.open}" if stage.open else ""
+    after_closed = f"SELECT {cols} FROM {after}{closed}"
+    out = f"DELETE FROM {history(stage)} AS s USING {old} AS o WHERE s._k = o._k AND {same(list(stage.ids), 's', 'o')}"
+    return [
+        Step(make(new, f"{after_closed} EXCEPT SELECT {cols} FROM {before}"), "new", when),
+        Step(make(old, f"SELECT {cols} FROM {before} EXCEPT {after_closed}"), "old", when),
+        Step(out, when=("old",)),
+        Step(write(history(stage), cols, new, "TRUE"), when=("new",)),
+        Step(f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {old}", "minus", ("old",)),
+        Step(f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {new}", "plus", ("new",)),
+    ]
+
+
+def heads_again(stage: Stage, after: str, when: tuple[str, ...]) -> list[Step]:
+    """The recomputed partitions' last rows become their heads (the old ones are gone already)."""
+    cols, table = listed(columns(stage)), stage.table
+    opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open}"
+    return [
+        Step(write(head(stage), f"{cols}, _back", after, f"_back <= {stage.back}"), when=when),
+        Step(f"INSERT INTO {plus(table)} ({cols}) {opened}", "plus", (*when, "shared")),
+    ]

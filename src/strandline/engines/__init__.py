@@ -1,0 +1,1 @@
+"""What runs the SQL. One module per engine, one Protocol for all."""

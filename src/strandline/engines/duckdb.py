@@ -1,0 +1,141 @@
+"""DuckDB, embedded: the default engine. One process writes; cursors of it read beside the writer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from strandline.engines.base import Capabilities
+from strandline.errors import EngineError, LockedError
+from strandline.schema import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MEMORY = ":memory:"
+CAPABILITIES = Capabilities("duckdb", "duckdb", transactional_tables=True, many_writers=False)
+# Automatic checkpoints rewrite the file in the middle of a commit (seconds at
+# 10M rows); the warehouse asks for them when idle, this is only the safety net.
+CHECKPOINT_THRESHOLD = "2GB"
+
+on_statement: Callable[[int, str], None] | None = None
+"""Called before every statement with its number in this process: crash tests kill the process here."""
+
+_count = 0
+
+
+def connect(path: str, *, read_only: bool = False, threads: int | None = None, memory_limit: str | None = None) -> DuckDB:
+    """Open a database file or `:memory:`. Raises LockedError naming the holder."""
+    settings: dict[str, Any] = {"checkpoint_threshold": CHECKPOINT_THRESHOLD}
+    if threads:
+        settings["threads"] = threads
+    if memory_limit:
+        settings["memory_limit"] = memory_limit
+    try:
+        connection = duckdb.connect(path, read_only=read_only, config=settings)
+    except duckdb.IOException as error:
+        raise opening_error(path, error) from error
+    except duckdb.Error as error:
+        raise EngineError(first_line(error), where=f"opening {path}", hint="check the path and the file.") from error
+    return DuckDB(connection)
+
+
+def opening_error(path: str, error: duckdb.IOException) -> EngineError:
+    """A lock names its holder; anything else says what the file system said."""
+    text = str(error)
+    if "lock" in text.lower():
+        return LockedError(
+            f"the warehouse is held by {holder(path) or 'another process'}",
+            where=path,
+            hint="stop that process, or read through it: `strandline query` and read-only clients do.",
+        )
+    return EngineError(first_line(error), where=f"opening {path}", hint="check the path and its permissions.")
+
+
+def holder(path: str) -> str:
+    """Who wrote the lock note beside the file, in words; empty where there is none."""
+    try:
+        note = json.loads(Path(f"{path}.lock").read_text())
+        return f"{note.get('role', 'a process')} (process {note['pid']}, since {note.get('started', 'unknown')})"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def first_line(error: Exception) -> str:
+    """The database's message without its echo of the statement."""
+    return re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip().replace("\n", " ")
+
+
+class DuckDB:
+    """One DuckDB connection; all times are UTC."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        connection.execute("SET TimeZone = 'UTC'")
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; the count it reports (0 where it reports none)."""
+        rows = self._run(sql, parameters).fetchall()
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], (int, bool)) else 0
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._run(sql, parameters).fetchall()
+
+    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        try:
+            return self.connection.sql(sql, params=list(parameters) or None).to_arrow_table()
+        except duckdb.Error as error:
+            raise EngineError(first_line(error), hint="correct the query.", cause=error) from error
+
+    def describe(self, sql: str) -> tuple[Column, ...]:
+        """Names and types a query would return, without running it."""
+        return tuple(Column(str(r[0]), str(r[1])) for r in self.rows(f"DESCRIBE {sql}"))
+
+    def load(self, frame: pa.Table, sql: str) -> int:
+        """Run `sql` with the frame readable as `incoming`, without copying it."""
+        self.connection.register("incoming", frame)
+        try:
+            return self.execute(sql)
+        finally:
+            self.connection.unregister("incoming")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self.execute("BEGIN")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(EngineError):
+                self.execute("ROLLBACK")
+            raise
+
+    def reader(self) -> DuckDB:
+        """A second connection to the same database that sees committed state only."""
+        return DuckDB(self.connection.cursor())
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file, now that nobody waits."""
+        self.execute("CHECKPOINT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        global _count
+        _count += 1
+        if on_statement is not None:
+            on_statement(_count, sql)
+        try:
+            return self.connection.execute(sql, parameters) if parameters else self.connection.execute(sql)
+        except duckdb.Error as error:
+            raise EngineError(first_line(error), hint="see the cause; nothing was committed.", cause=error) from error

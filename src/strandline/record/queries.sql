@@ -1,0 +1,87 @@
+-- name: create
+CREATE SCHEMA IF NOT EXISTS strandline;
+CREATE SCHEMA IF NOT EXISTS strandline_data;
+CREATE SCHEMA IF NOT EXISTS strandline_state;
+CREATE TABLE IF NOT EXISTS strandline.tables (name VARCHAR, definition JSON);
+CREATE TABLE IF NOT EXISTS strandline.models (name VARCHAR, sql VARCHAR, position BIGINT, definition JSON);
+CREATE TABLE IF NOT EXISTS strandline.batches (
+    batch_seq BIGINT, batch_id UUID, kind VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP,
+    rows_in BIGINT, rows_out BIGINT, seconds DOUBLE, status VARCHAR);
+CREATE TABLE IF NOT EXISTS strandline.checkpoints (
+    checkpoint_id UUID, batch_id UUID, last_processed_timestamp TIMESTAMP, last_update_time TIMESTAMP,
+    process_type VARCHAR, status VARCHAR, positions JSON);
+CREATE TABLE IF NOT EXISTS strandline.stage_runs (
+    batch_id UUID, model VARCHAR, stage VARCHAR, operator VARCHAR, strategy VARCHAR, reason VARCHAR,
+    rows_in BIGINT, rows_out BIGINT, seconds DOUBLE);
+CREATE TABLE IF NOT EXISTS strandline.files (
+    file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT, sha256 VARCHAR,
+    rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, recorded_at TIMESTAMP);
+CREATE TABLE IF NOT EXISTS strandline.quarantine (
+    quarantine_id UUID, batch_id UUID, table_name VARCHAR, file VARCHAR, line BIGINT, reason VARCHAR,
+    raw VARCHAR, status VARCHAR, quarantined_at TIMESTAMP);
+
+-- name: tables
+SELECT name, definition FROM strandline.tables ORDER BY name;
+
+-- name: models
+SELECT name, sql, definition FROM strandline.models ORDER BY position;
+
+-- name: put_table
+INSERT INTO strandline.tables VALUES (?, ?);
+
+-- name: drop_table
+DELETE FROM strandline.tables WHERE lower(name) = lower(?);
+
+-- name: put_model
+INSERT INTO strandline.models SELECT ?, ?, coalesce(max(position), 0) + 1, ? FROM strandline.models;
+
+-- name: change_model
+UPDATE strandline.models SET sql = ?, definition = ? WHERE lower(name) = lower(?);
+
+-- name: drop_model
+DELETE FROM strandline.models WHERE lower(name) = lower(?);
+
+-- name: last_batch
+SELECT coalesce(max(batch_seq), 0) FROM strandline.batches;
+
+-- name: last_base
+SELECT coalesce(max(batch_seq), 0) FROM strandline.batches WHERE kind = 'base';
+
+-- name: put_batch
+INSERT INTO strandline.batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'committed');
+
+-- name: put_stage_run
+INSERT INTO strandline.stage_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: put_checkpoint
+INSERT INTO strandline.checkpoints VALUES (?, ?, ?, ?, ?, 'committed', ?);
+
+-- name: last_checkpoint
+SELECT checkpoint_id, batch_id, last_processed_timestamp, last_update_time, process_type, status, positions
+FROM strandline.checkpoints ORDER BY last_update_time DESC, checkpoint_id DESC LIMIT 1;
+
+-- name: next_file_id
+SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files;
+
+-- name: put_file
+INSERT INTO strandline.files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: finish_file
+UPDATE strandline.files SET rows = ?, rejected = ?, status = ? WHERE file_id = ?;
+
+-- name: files
+SELECT source, table_name, path, size, sha256, rows, rejected, status, modified_ns, file_id
+FROM strandline.files QUALIFY row_number() OVER (PARTITION BY source, path ORDER BY file_id DESC) = 1
+ORDER BY file_id;
+
+-- name: path_of_file
+SELECT source, path FROM strandline.files WHERE file_id = ?;
+
+-- name: newest_file
+SELECT max(file_id) FROM strandline.files WHERE source = ? AND path = ?;
+
+-- name: put_reject
+INSERT INTO strandline.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, 'held', ?);
+
+-- name: runs_of_stage
+SELECT rows_in, rows_out, seconds, strategy FROM strandline.stage_runs WHERE stage = ? ORDER BY batch_id DESC LIMIT 20;

@@ -1,0 +1,170 @@
+"""One batch: changes from anywhere, applied, maintained and recorded in one commit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from strandline.compiler.relations import quote
+from strandline.compiler.text import stored
+from strandline.record import query
+from strandline.schema import (
+    Batch, BatchKind, FileRecord, ModelRun, Position, Reject, Run, TableRun, utc_now, uuid7,
+)
+from strandline.warehouse import intake, maintain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from strandline.warehouse import Warehouse
+
+
+@dataclass
+class OpenBatch:
+    """What the runner fills inside `with warehouse.batch() as b`; `run` is there after the commit."""
+
+    warehouse: Warehouse
+    batch: Batch
+    files: dict[int, FileRecord] = field(default_factory=dict)
+    retracted: list[tuple[str, int]] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    quarantined: int = 0
+    run: Run | None = None
+
+    def apply(
+        self,
+        table: str,
+        inserts: Any = None,
+        deletes: Any = None,
+        *,
+        file_id: int | None = None,
+        lines: pa.Array | None = None,
+    ) -> None:
+        """Let rows wait for this batch's commit; may be called for many chunks."""
+        self.warehouse._stage(table, inserts, deletes, file_id, lines)
+
+    def retract_file(self, table: str, file_id: int) -> None:
+        """Take back the rows a file brought that are still its own."""
+        definition = self.warehouse._table(table)
+        intake.retract_file(self.warehouse.engine, definition, file_id, self.warehouse._next_seq())
+        self.warehouse._waiting[definition.name.lower()] = definition
+        self.retracted.append((definition.name, file_id))
+
+    def record_file(self, record: FileRecord) -> int:
+        """Write a file into the ledger; its id marks the rows it brings."""
+        file_id = self.warehouse.engine.execute(query("next_file_id"))
+        values = [file_id, record.source, record.table, record.path, record.size, record.sha256, record.rows]
+        values += [record.rejected, record.status, record.modified_ns, self.batch.seq, naive(utc_now())]
+        self.warehouse.engine.execute(query("put_file"), values)
+        self.files[file_id] = record
+        return file_id
+
+    def finish_file(self, file_id: int, rows: int, rejected: int, status: str) -> None:
+        """What became of a file's rows."""
+        from dataclasses import replace as evolve
+
+        self.warehouse.engine.execute(query("finish_file"), [rows, rejected, status, file_id])
+        known = self.files[file_id]
+        self.files[file_id] = evolve(known, rows=rows, rejected=rejected, status=status, file_id=file_id)  # type: ignore[arg-type]
+
+    def quarantine(self, rejects: Sequence[Reject]) -> None:
+        """Keep refused rows with reason, file and line."""
+        if not rejects:
+            return
+        import pyarrow as pa
+
+        now = naive(utc_now())
+        columns = {
+            "id": [uuid7() for _ in rejects],
+            "table_name": [r.table for r in rejects],
+            "file": [r.file for r in rejects],
+            "line": [r.line for r in rejects],
+            "reason": [r.reason for r in rejects],
+            "raw": [r.raw for r in rejects],
+        }
+        text = f"INSERT INTO strandline.quarantine SELECT id, '{self.batch.batch_id}', table_name, file, line, reason, raw, 'held', TIMESTAMP '{now}' FROM incoming"
+        self.warehouse.engine.load(pa.table(columns), text)
+        self.quarantined += len(rejects)
+
+    def position(self, position: Position) -> None:
+        """How far a source has been read, once this batch is committed."""
+        self.positions.append(position)
+
+    @property
+    def empty(self) -> bool:
+        """True while nothing would change by committing."""
+        nothing = not self.files and not self.quarantined and not self.positions and not self.retracted
+        return nothing and not self.warehouse._waiting
+
+
+def naive(moment: Any) -> Any:
+    """UTC without the zone: how the record stores time."""
+    return moment.replace(tzinfo=None)
+
+
+def commit(b: OpenBatch) -> Run:
+    """Apply, maintain and record; runs inside the warehouse's transaction."""
+    wh, started = b.warehouse, time.perf_counter()
+    waiting = list(wh._waiting.values())
+    tables = tuple(intake.resolve(wh.engine, t) for t in waiting)
+    wh._waiting.clear()
+    follow_replaced_files(b)
+    change = maintain.Change(shared=wh._shared())
+    for table, run in zip(waiting, tables, strict=True):
+        if run.inserted + run.deleted:
+            change.tables.add(table.stored)
+            change.rows[table.stored] = run.inserted + run.deleted
+    models = tuple(wh._refresh_model(name, change) for name in wh._order()) if change.tables else ()
+    done = tuple(m for m in models if m is not None)
+    seconds = time.perf_counter() - started
+    write_record(b, tables, done, seconds)
+    return Run(
+        b.batch.batch_id, b.batch.kind, b.batch.started_at, seconds, done, tables, tuple(b.files.values()), b.quarantined
+    )
+
+
+def follow_replaced_files(b: OpenBatch) -> None:
+    """Rows that a replaced file and its new version share now belong to the new version."""
+    engine = b.warehouse.engine
+    for table, old in b.retracted:
+        source, path = engine.rows(query("path_of_file"), [old])[0]
+        new = engine.execute(query("newest_file"), [source, path])
+        if new != old:
+            target = stored(b.warehouse._table(table).stored)
+            engine.execute(f"UPDATE {target} SET _file = {new} WHERE _file = {old}")
+
+
+def write_record(b: OpenBatch, tables: tuple[TableRun, ...], models: tuple[ModelRun, ...], seconds: float) -> None:
+    """The batch, its stages and the checkpoint, in the same commit as the data."""
+    engine, now = b.warehouse.engine, naive(utc_now())
+    rows_in = sum(t.inserted + t.deleted for t in tables)
+    rows_out = sum(m.rows_out for m in models)
+    started = naive(b.batch.started_at)
+    engine.execute(query("put_batch"), [b.batch.seq, b.batch.batch_id, b.batch.kind, started, now, rows_in, rows_out, seconds])
+    runs = [r for m in models for r in m.stages]
+    if runs:
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
+        values: list[Any] = []
+        for r in runs:
+            values += [b.batch.batch_id, r.model, r.stage, r.operator, r.strategy, r.reason, r.rows_in, r.rows_out, r.seconds]
+        engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
+    latest = [p.last_timestamp for p in b.positions if p.last_timestamp is not None]
+    positions = json.dumps({p.source: dict(p.value) for p in b.positions}, default=str)
+    last = naive(max(latest)) if latest else now
+    engine.execute(query("put_checkpoint"), [uuid7(), b.batch.batch_id, last, now, b.batch.kind, positions])
+
+
+def new_batch(seq: int, kind: BatchKind) -> Batch:
+    return Batch(uuid7(), seq, kind, utc_now())
+
+
+def bind_batch(engine: Any, seq: int) -> None:
+    """Make the batch's number visible to the prepared programs."""
+    engine.execute(f"SET VARIABLE strandline_batch = {seq}")
+
+
+def quoted(name: str) -> str:
+    return quote(name)

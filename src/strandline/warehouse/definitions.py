@@ -1,0 +1,152 @@
+"""What a warehouse holds, as frozen values stored as JSON in the record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import sqlglot
+
+from strandline.compiler import Catalog, Plan, Readable, SourceColumn
+from strandline.compiler.names import HIDDEN, RID, source_table
+from strandline.errors import SchemaError, UnknownNameError, nearest
+from strandline.schema import Column, Schema
+
+LAYOUT = 1
+"""Version of the compiled state's layout; models of another version are rebuilt when opened."""
+
+
+@dataclass(frozen=True)
+class TableDefinition:
+    """A source table: columns in the user's words, key, and whether rows are only ever added."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...] = ()
+    append_only: bool = False
+
+    @property
+    def stored(self) -> str:
+        return source_table(self.name)
+
+    @property
+    def schema(self) -> Schema:
+        return Schema(tuple(Column(n, t) for n, t in self.columns), self.key, self.append_only)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(n for n, _ in self.columns)
+
+    def readable(self) -> Readable:
+        cols = tuple(SourceColumn(n, n, t) for n, t in self.columns)
+        return Readable(self.name, cols, self.stored, (RID,), self.key)
+
+
+@dataclass(frozen=True)
+class ModelDefinition:
+    """A model: its settings, and how its rows are read from its last stage."""
+
+    name: str
+    columns: tuple[tuple[str, str, str], ...]
+    """(name, stored name, type)"""
+    table: str
+    ids: tuple[str, ...]
+    unique: tuple[str, ...]
+    where: str
+    reads: tuple[str, ...]
+    inputs: tuple[str, ...]
+    """Stored tables whose change may change the model."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    layout: int = LAYOUT
+
+    def readable(self) -> Readable:
+        cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)
+        where = sqlglot.parse_one(self.where, dialect="duckdb") if self.where else None
+        return Readable(self.name, cols, self.table, self.ids, self.unique, where)
+
+
+def model_definition(
+    name: str, plan: Plan, shape: Sequence[Column], settings: Mapping[str, object], catalog: Catalog
+) -> ModelDefinition:
+    """From a plan and the engine's description of the query's result."""
+    stored = [s for _, s in plan.output.columns]
+    if plan.full_reason:
+        stored = [c.name for c in shape]
+    columns = tuple((c.name, s, c.type) for c, s in zip(shape, stored, strict=True))
+    renamed = dict(zip((n for n, _ in plan.output.columns), (c.name for c in shape), strict=False))
+    inputs = {t for stage in plan.stages for t in stage.reads} | {catalog[r].table for r in plan.reads}
+    where = plan.output.where.sql(dialect="duckdb") if plan.output.where is not None else ""
+    return ModelDefinition(
+        name,
+        columns,
+        plan.output.table,
+        plan.output.ids,
+        tuple(renamed[u] for u in plan.output.unique),
+        where,
+        tuple(sorted(plan.reads)),
+        tuple(sorted(inputs)),
+        dict(settings),
+    )
+
+
+def to_json(definition: TableDefinition | ModelDefinition) -> str:
+    return json.dumps(asdict(definition))
+
+
+def table_from_json(text: str) -> TableDefinition:
+    raw = json.loads(text)
+    columns = tuple((n, t) for n, t in raw["columns"])
+    return TableDefinition(raw["name"], columns, tuple(raw["key"]), raw["append_only"])
+
+
+def model_from_json(text: str) -> ModelDefinition:
+    raw = json.loads(text)
+    raw["columns"] = tuple(tuple(c) for c in raw["columns"])
+    for name in ("ids", "unique", "reads", "inputs"):
+        raw[name] = tuple(raw[name])
+    return ModelDefinition(**raw)
+
+
+def parse_columns(name: str, columns: str | Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    """`"id INTEGER, amount DECIMAL(12,2)"` → names as written with their types. Raises SchemaError."""
+    if not isinstance(columns, str):
+        return checked_columns(name, tuple((c.name, c.type) for c in columns))
+    parts = [p.strip() for p in re.split(r",(?![^(]*\))", columns) if p.strip()]
+    pairs = []
+    for part in parts:
+        match = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+))\s+(.+)', part, re.S)
+        if match is None:
+            raise SchemaError(
+                f"column definition {part!r} is not `name TYPE`", where=f"table {name}", hint="write: id INTEGER, …"
+            )
+        quoted, plain, kind = match.groups()
+        pairs.append((quoted.replace('""', '"') if quoted else plain, kind.strip()))
+    return checked_columns(name, tuple(pairs))
+
+
+def checked_columns(name: str, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Refuse empty, duplicate and reserved column names."""
+    lowered = [n.lower() for n, _ in pairs]
+    if not pairs:
+        raise SchemaError("a table needs at least one column", where=f"table {name}", hint="add columns.")
+    twice = next((n for n in lowered if lowered.count(n) > 1), None)
+    if twice:
+        raise SchemaError(f"column {twice!r} is there twice", where=f"table {name}", hint="rename one of them.")
+    taken = next((n for n in lowered if n in HIDDEN), None)
+    if taken:
+        raise SchemaError(f"column name {taken!r} is reserved", where=f"table {name}", hint="rename it.")
+    return pairs
+
+
+def parse_key(name: str, key: str | Sequence[str] | None, columns: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Key columns as the table spells them. Raises UnknownNameError."""
+    if not key:
+        return ()
+    wanted = [k.strip() for k in key.split(",")] if isinstance(key, str) else list(key)
+    spelled = {n.lower(): n for n, _ in columns}
+    for k in wanted:
+        if k.lower() not in spelled:
+            raise UnknownNameError(f"key column {k!r} is not a column", where=f"table {name}", hint=nearest(k, spelled.values()))
+    return tuple(spelled[k.lower()] for k in wanted)

@@ -1,0 +1,223 @@
+"""Changes in: staged rows become the exact rows added to and removed from a source table.
+
+Rows wait in a temporary table per source table. When a batch is applied they
+are resolved against what is stored: with a key, the batch's last row of a key
+wins and replaces the stored one; without, equal rows are told apart by copy
+number, so that a delete takes one of them. Unchanged rows are no change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from strandline.compiler.relations import quote
+from strandline.compiler.text import listed, make, minus, plus, same, scratch, stored
+from strandline.engines.base import Engine
+from strandline.errors import EngineError, InputError, SchemaError, nearest
+from strandline.schema import TableRun
+from strandline.warehouse.definitions import TableDefinition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = "getvariable('strandline_batch')::BIGINT"
+PROVENANCE = "_file, _line"
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """Names of the temporary tables of one source table."""
+
+    table: TableDefinition
+
+    @property
+    def waiting(self) -> str:
+        return scratch(self.table.stored, "waiting")
+
+    def part(self, what: str) -> str:
+        return scratch(self.table.stored, what)
+
+
+def create_statements(table: TableDefinition) -> list[str]:
+    """The stored table and the view the user sees."""
+    cols = ", ".join(f"{quote(n)} {t}" for n, t in table.columns)
+    hidden = "_rid BIGINT, _k UBIGINT, _batch BIGINT, _file BIGINT, _line BIGINT"
+    return [f"CREATE TABLE {stored(table.stored)} ({cols}, {hidden})", view_statement(table)]
+
+
+def view_statement(table: TableDefinition) -> str:
+    return f"CREATE OR REPLACE VIEW main.{quote(table.name)} AS SELECT {listed(table.names)} FROM {stored(table.stored)}"
+
+
+def identity(table: TableDefinition) -> str:
+    """The hash by which stored rows are found: of the key, or of the whole row of a bag."""
+    return f"hash({listed(table.key or table.names)})"
+
+
+def stage(
+    engine: Engine, table: TableDefinition, frame: pa.Table, op: int, seq: int, file_id: int | None, lines: pa.Array | None
+) -> int:
+    """Cast a frame to the table's types and let it wait. Raises SchemaError or InputError, nothing changed."""
+    frame = checked_frame(table, frame, op)
+    if frame.num_rows == 0:
+        return 0
+    ensure_waiting(engine, table)
+    if lines is not None:
+        frame = frame.append_column("_line", lines)
+    given = {c.lower(): c for c in frame.column_names}
+    values = [
+        f"CAST({quote(given[n.lower()])} AS {t})" if n.lower() in given else f"CAST(NULL AS {t})"
+        for n, t in table.columns
+    ]
+    line = '"_line"' if lines is not None else "NULL"
+    sql = (
+        f"INSERT INTO {Incoming(table).waiting} SELECT {', '.join(values)}, {op}, "
+        f"{seq}::BIGINT * 4294967296 + row_number() OVER (), {file_id if file_id is not None else 'NULL'}, {line} FROM incoming"
+    )
+    try:
+        return engine.load(frame, sql)
+    except EngineError as error:
+        raise cast_error(engine, table, frame, error) from error
+
+
+def ensure_waiting(engine: Engine, table: TableDefinition) -> None:
+    cols = ", ".join(f"{quote(n)} {t}" for n, t in table.columns)
+    name = Incoming(table).waiting.removeprefix("temp.")
+    engine.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {name} ({cols}, _op INTEGER, _seq BIGINT, _file BIGINT, _line BIGINT)"
+    )
+
+
+def checked_frame(table: TableDefinition, frame: pa.Table, op: int) -> pa.Table:
+    """Column names known, key columns there and not NULL."""
+    known = {n.lower() for n in table.names}
+    for name in frame.column_names:
+        if name.lower() not in known:
+            raise SchemaError(
+                f"column {name!r} is not in the table", where=f"table {table.name}", hint=nearest(name, table.names)
+            )
+    given = {c.lower(): c for c in frame.column_names}
+    if len(given) != len(frame.column_names):
+        raise SchemaError("a column is there twice", where=f"table {table.name}", hint="rename or drop one of them.")
+    for k in table.key:
+        if frame.num_rows and (k.lower() not in given or frame[given[k.lower()]].null_count):
+            raise InputError(
+                f"key column {k!r} is missing or NULL in some rows",
+                where=f"table {table.name}",
+                hint="give every row its key, or create the table without one.",
+            )
+    if op < 0 and not table.key and frame.num_rows and len(given) < len(table.names):
+        absent = sorted(n for n in table.names if n.lower() not in given)
+        raise InputError(
+            f"deletes need every column of a table without a key; missing: {', '.join(absent)}",
+            where=f"table {table.name}",
+            hint="give whole rows, or create the table with a key.",
+        )
+    return frame
+
+
+def cast_error(engine: Engine, table: TableDefinition, frame: pa.Table, error: EngineError) -> InputError:
+    """Names the column and a value that does not fit its type."""
+    given = {c.lower(): c for c in frame.column_names}
+    for name, kind in table.columns:
+        column = given.get(name.lower())
+        if column is None:
+            continue
+        q = quote(column)
+        try:
+            engine.load(frame, f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS SELECT {q}::VARCHAR AS v FROM incoming WHERE {q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL LIMIT 1")
+            bad = engine.rows("SELECT v FROM strandline_misfit")
+        except EngineError:
+            bad = [(f"values of type {frame[column].type}",)]
+        if bad:
+            return InputError(
+                f"column {name!r}: {bad[0][0]!r} is not a {kind}", where=f"table {table.name}", hint="correct the value; nothing was applied."
+            )
+    return InputError(error.message, where=f"table {table.name}", hint="check the frame's columns.")
+
+
+def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int) -> int:
+    """Let deletions wait for the rows that a file brought and that are still its own."""
+    ensure_waiting(engine, table)
+    cols = listed(table.names)
+    return engine.execute(
+        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, {seq}::BIGINT * 4294967296 + row_number() OVER (), "
+        f"NULL, NULL FROM {stored(table.stored)} WHERE _file = {int(file_id)}"
+    )
+
+
+def resolve(engine: Engine, table: TableDefinition) -> TableRun:
+    """Apply the waiting rows to the stored table; the change set is left in its plus and minus tables."""
+    waiting = Incoming(table).waiting
+    rows = engine.execute(f"SELECT count(*) FROM {waiting}")
+    (keyed if table.key else bag)(engine, table, rows)
+    removed = engine.execute(f"SELECT count(*) FROM {minus(table.stored)}")
+    added = engine.execute(f"SELECT count(*) FROM {plus(table.stored)}")
+    target, cols = stored(table.stored), listed(table.names)
+    if removed:
+        engine.execute(f"DELETE FROM {target} WHERE _rid IN (SELECT _rid FROM {minus(table.stored)})")
+    if added:
+        everything = f"{cols}, _rid, _k, _batch, {PROVENANCE}"
+        engine.execute(f"INSERT INTO {target} ({everything}) SELECT {everything} FROM {plus(table.stored)}")
+    engine.execute(f"DROP TABLE {waiting}")
+    return TableRun(table.name, added, removed, max(0, rows - max(added, removed)))
+
+
+def fresh_rid(order: str) -> str:
+    """Row identities grow with time, batch by batch."""
+    return f"({BATCH} * 4294967296 + row_number() OVER ({order}))"
+
+
+def keyed(engine: Engine, table: TableDefinition, rows: int) -> None:
+    """The batch's last row per key against the stored row of that key."""
+    at = Incoming(table)
+    last, known = at.part("last"), at.part("known")
+    key = listed(table.key)
+    source = f"SELECT *, {identity(table)} AS _k FROM {at.waiting}"
+    if engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {at.waiting}") < rows:
+        source += f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY _seq DESC) = 1"
+    engine.execute(make(last, source))
+    target = stored(table.stored)
+    match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
+    lookup = f"SELECT t.* FROM {target} AS t SEMI JOIN {last} AS l ON {match}"
+    found = engine.execute(make(known, lookup + (" WHERE FALSE" if table.append_only else "")))
+    differs = f"NOT ({same(table.names, 'l', 't')})"
+    joined = f"FROM {last} AS l LEFT JOIN {known} AS t ON {match}" if found else f"FROM (SELECT *, NULL::BIGINT AS _old FROM {last}) AS l"
+    rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})" if found else fresh_rid("ORDER BY l._seq")
+    wanted = f" AND (t._rid IS NULL OR {differs})" if found else ""
+    engine.execute(
+        make(
+            plus(table.stored),
+            f"SELECT {listed(table.names, 'l.')}, {rid} AS _rid, l._k, {BATCH} AS _batch, l._file, l._line {joined} WHERE l._op > 0{wanted}",
+        )
+    )
+    gone = f"(l._op < 0 OR {differs})"
+    engine.execute(make(minus(table.stored), f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {known} AS t JOIN {last} AS l ON {match} WHERE {gone}"))
+
+
+def bag(engine: Engine, table: TableDefinition, rows: int) -> None:
+    """Insertions and deletions of equal rows cancel; what is left of the deletions takes that many copies."""
+    at, cols = Incoming(table), listed(table.names)
+    key = identity(table)
+    target = stored(table.stored)
+    columns = f"SELECT {cols}, {fresh_rid('ORDER BY _seq')} AS _rid, {key} AS _k, {BATCH} AS _batch, {PROVENANCE} FROM"
+    nothing = f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"
+    if not engine.execute(f"SELECT count(*) FROM {at.waiting} WHERE _op < 0"):
+        engine.execute(make(minus(table.stored), nothing))
+        engine.execute(make(plus(table.stored), f"{columns} {at.waiting}"))
+        return
+    net, numbered = at.part("net"), f"row_number() OVER (PARTITION BY {cols}, _op ORDER BY _seq) AS _copy"
+    twin = f"count(*) OVER (PARTITION BY {cols}, _copy) = 2"
+    inner = f"SELECT *, {key} AS _k, {numbered} FROM {at.waiting}"
+    engine.execute(make(net, f"SELECT * EXCLUDE (_copy) FROM ({inner}) QUALIFY NOT {twin}"))
+    engine.execute(make(plus(table.stored), f"{columns} (SELECT * EXCLUDE (_k) FROM {net} WHERE _op > 0)"))
+    wanted = f"SELECT {cols}, _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
+    copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')} ORDER BY t._rid)"
+    engine.execute(
+        make(
+            minus(table.stored),
+            f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {target} AS t JOIN ({wanted}) AS w "
+            f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n",
+        )
+    )

@@ -1,0 +1,48 @@
+"""Results out: an Arrow table as a polars frame, with the types that polars has no word for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+DAY_MICROSECONDS = 86_400_000_000
+
+
+def to_polars(table: pa.Table) -> pl.DataFrame:
+    """The same rows as a polars DataFrame.
+
+    An INTERVAL becomes a Duration with days of 24 hours; a column in which one counts months, which
+    are no fixed time, becomes text such as `1 months 2 days 3000000 microseconds`.
+    """
+    import polars as pl
+    from pyarrow import types
+
+    for index, field in enumerate(table.schema):
+        if types.is_interval(field.type):
+            table = table.set_column(index, field.name, _spans(table.column(index)))
+    return pl.DataFrame(pl.from_arrow(table))
+
+
+def _spans(column: pa.ChunkedArray) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    parts = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
+    array = column.combine_chunks()
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    if len(array) == 0:
+        return pa.array([], pa.duration("us"))
+    data = np.frombuffer(array.buffers()[1], parts)[array.offset : array.offset + len(array)]
+    missing = array.is_null().to_numpy(zero_copy_only=False)
+    microseconds = data["nanoseconds"] // 1000
+    if not data["months"][~missing].any():
+        days = data["days"].astype(np.int64)
+        return pa.array(days * DAY_MICROSECONDS + microseconds, pa.duration("us"), mask=missing)
+    texts = [
+        f"{months} months {days} days {rest} microseconds"
+        for months, days, rest in zip(data["months"], data["days"], microseconds, strict=True)
+    ]
+    return pa.array(texts, pa.string(), mask=missing)
