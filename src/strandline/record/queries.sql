@@ -83,5 +83,8 @@ SELECT max(file_id) FROM strandline.files WHERE source = ? AND path = ?;
 -- name: put_reject
 INSERT INTO strandline.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, 'held', ?);
 
+-- name: release_reject
+UPDATE strandline.quarantine SET status = 'released' WHERE quarantine_id = ?;
+
 -- name: runs_of_stage
 SELECT rows_in, rows_out, seconds, strategy FROM strandline.stage_runs WHERE stage = ? ORDER BY batch_id DESC LIMIT 20;

@@ -20,6 +20,7 @@ from strandline.warehouse.batches import OpenBatch
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation, explain
 from strandline.warehouse.frames import to_arrow
+from strandline.warehouse.outgoing import to_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,9 +57,9 @@ class Warehouse:
 
     def close(self) -> None:
         """Close the connection; changes applied and not refreshed are dropped."""
-        self.engine.close()
-        if self._on_close is not None:
+        if self._on_close is not None:  # those who read through this process are answered first
             self._on_close()
+        self.engine.close()
 
     def __enter__(self) -> Warehouse:
         return self
@@ -361,9 +362,7 @@ class Warehouse:
         table: pa.Table = self.engine.arrow(text)
         if arrow:
             return table
-        import polars as pl
-
-        frame = pl.DataFrame(pl.from_arrow(table))
+        frame = to_polars(table)
         return frame.lazy() if lazy else frame
 
     def explain(self, model: str) -> Explanation:

@@ -89,6 +89,11 @@ class OpenBatch:
         self.warehouse.engine.load(pa.table(columns), text)
         self.quarantined += len(rejects)
 
+    def release(self, quarantine_ids: Sequence[str]) -> None:
+        """Mark quarantined rows as let in; their rows are applied like any others."""
+        for quarantine_id in quarantine_ids:
+            self.warehouse.engine.execute(query("release_reject"), [quarantine_id])
+
     def position(self, position: Position) -> None:
         """How far a source has been read, once this batch is committed."""
         self.positions.append(position)
