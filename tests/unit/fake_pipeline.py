@@ -93,6 +93,12 @@ class FakeWarehouse:
         ).fetchall()
         return [FileRecord(*row) for row in newest if table in (None, row[1])]
 
+    def last_base_seq(self) -> int:
+        found = self.con.execute(
+            "SELECT max(batch_seq) FROM strandline.batches WHERE kind = 'base'"
+        ).fetchone()
+        return (found and found[0]) or 0
+
     def rows(self, table: str = "t") -> list[int]:
         found = self.con.execute("SELECT x FROM rows WHERE table_name = ? ORDER BY ALL", [table]).fetchall()
         return [x for (x,) in found]

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from strandline.errors import ConfigurationError, LockedError
 from strandline.local import wire
@@ -15,9 +15,6 @@ from strandline.local.answers import Reading, answer
 from strandline.local.holder import Holder, is_file, locked, socket_paths
 from strandline.local.status import LastCheckpoint, ModelStatus, Status, TableStatus
 from strandline.schema import FileRecord, Parity, Schema
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Open = Callable[[], Reading]
 
@@ -190,7 +187,6 @@ def _connect(warehouse: str, timeout: float | None) -> socket.socket:
 def _frame(table: Any, *, arrow: bool) -> Any:
     if arrow:
         return table
-    import polars
+    from strandline.warehouse.outgoing import to_polars
 
-    frame: pl.DataFrame | pl.Series = polars.from_arrow(table)
-    return frame
+    return to_polars(table)

@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from strandline.project import ModelSettings, Project
-from strandline.runner.ports import Records, ledger
+from strandline.runner.ports import Records, ledger, records
 from strandline.runner.prepare import dropped, missing_columns, stored_models, what_changed
-from strandline.runner.refresh import Work, has_base, pending, with_tables
+from strandline.runner.refresh import Work, pending, with_tables
 from strandline.schema import BatchKind, Schema
 from strandline.sources.base import Source
 
 ExplainNew = Callable[[Mapping[str, Schema], Sequence[ModelSettings]], Mapping[str, Any]]
 """Explains models that are not there yet, given the tables they would read."""
+
+
+_ANY_BASE = "SELECT 1 AS x FROM strandline.batches WHERE kind = 'base' LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def plan(
     work = pending(with_tables(wh, sources), ledger(wh))[: project.max_files_per_batch]
     columns = _columns_to_add(project, tables)
     return RunPlan(
-        kind=kind or ("incremental" if has_base(wh) else "base"),
+        kind=kind or ("incremental" if records(wh, _ANY_BASE) else "base"),
         files=tuple(_planned(item) for item in work),
         tables=tuple(s.table for s in project.sources.values() if s.table not in tables),
         columns={table: tuple(c.name for c in schema.columns) for table, schema in columns.items()},

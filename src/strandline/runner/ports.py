@@ -46,6 +46,8 @@ class BatchWriter(Protocol):
 class Ledger(Protocol):
     """The record of what was done."""
 
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
+
     def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
 
@@ -63,6 +65,8 @@ class Records(Protocol):
     def models(self) -> dict[str, str]: ...
 
     def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
+
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
 
     def explain(self, model: str) -> Any: ...
 
@@ -99,6 +103,10 @@ class Batches(Protocol):
 
     def tables(self) -> dict[str, Schema]: ...
 
+    def files(self, table: str | None = None) -> list[FileRecord]: ...
+
+    def last_base_seq(self) -> int: ...
+
     def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
 
     def add_columns(self, table: str, columns: Sequence[Column], /) -> None: ...
@@ -110,7 +118,13 @@ def quiet(_: str) -> None:
     """The notice that nobody listens to."""
 
 
-def records(wh: Ledger, query: str) -> list[Mapping[str, Any]]:
+class Queryable(Protocol):
+    """Read-only SQL."""
+
+    def sql(self, text: str, /, *, arrow: bool = False) -> Any: ...
+
+
+def records(wh: Queryable, query: str) -> list[Mapping[str, Any]]:
     """A query's rows as dictionaries."""
     found: list[Mapping[str, Any]] = wh.sql(query, arrow=True).to_pylist()
     return found
@@ -118,9 +132,13 @@ def records(wh: Ledger, query: str) -> list[Mapping[str, Any]]:
 
 def ledger(wh: Ledger) -> list[FileRecord]:
     """Of every path the newest version, and the newest that counts where that is an older one."""
+    newest = wh.files()
+    if all(r.status in COUNTING for r in newest):
+        return newest
     return [FileRecord(**row) for row in records(wh, _LEDGER)]
 
 
+COUNTING = ("applied", "empty")
 _LEDGER = """
 SELECT source, table_name AS table, path, size, sha256, rows, rejected, status, modified_ns, file_id
 FROM strandline.files

@@ -9,7 +9,7 @@ from typing import Any
 
 from strandline.errors import ConfigurationError, StrandlineError
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, tables_read, topological
-from strandline.runner.ports import Definitions, Ledger, Notice, quiet, records
+from strandline.runner.ports import Definitions, Notice, Queryable, quiet, records
 from strandline.schema import Column, Schema
 
 
@@ -39,7 +39,7 @@ class StoredModel:
     settings: Mapping[str, Any]
 
 
-def stored_models(wh: Ledger) -> dict[str, StoredModel]:
+def stored_models(wh: Queryable) -> dict[str, StoredModel]:
     """The warehouse's models by their names in lower case."""
     found = records(wh, "SELECT name, sql, definition->'$.settings' AS settings FROM strandline.models")
     return {r["name"].lower(): StoredModel(r["name"], r["sql"], json.loads(r["settings"])) for r in found}

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 
 from strandline.errors import InputError, SchemaError
 from strandline.runner.ports import (
+    COUNTING,
     Batches,
     BatchWriter,
     FileStatus,
-    Ledger,
     Notice,
     Tables,
     ledger,
     quiet,
-    records,
 )
 from strandline.schema import BatchKind, FileRecord, Position, Reject, Run, Schema, utc_now
 from strandline.sources.base import Chunk, PendingFile, Source
@@ -38,7 +37,7 @@ class Work:
     def earlier(self) -> int | None:
         """The version of the file whose rows this one takes the place of."""
         before = self.file.replaces
-        return before.file_id if before is not None and before.status in ("applied", "empty") else None
+        return before.file_id if before is not None and before.status in COUNTING else None
 
 
 class FileFaultError(Exception):
@@ -75,7 +74,7 @@ def refresh(
     known = ledger(wh)
     found = pending(current, known, notice if lenient else None)
     work = add_new_columns(wh, found[:most_files], notice)
-    chosen: BatchKind = kind or ("incremental" if has_base(wh) else "base")
+    chosen: BatchKind = kind or ("incremental" if wh.last_base_seq() else "base")
     while work or kind is not None:
         try:
             with wh.batch(kind=chosen) as batch:
@@ -99,11 +98,6 @@ def with_tables(wh: Tables, sources: Iterable[Source]) -> list[Source]:
     """The sources knowing the columns that their tables have by now."""
     schemas = {name.lower(): schema for name, schema in wh.tables().items()}
     return [s.with_schema(schemas[s.table.lower()]) if s.table.lower() in schemas else s for s in sources]
-
-
-def has_base(wh: Ledger) -> bool:
-    """Whether the warehouse has had its first batch."""
-    return bool(records(wh, "SELECT 1 AS x FROM strandline.batches WHERE kind = 'base' LIMIT 1"))
 
 
 def pending(
