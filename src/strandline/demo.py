@@ -128,11 +128,12 @@ def watching(folder: Path) -> Iterator[Iterator[Mapping[str, Any]]]:
     command = [sys.executable, "-m", "strandline", "watch", str(folder), "--json"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, bufsize=1)
-        try:
-            _wait_until_it_answers(child, folder, said)
-            yield _batches(child, said)
-        finally:
-            _end(child)
+        with child:
+            try:
+                _wait_until_it_answers(child, folder, said)
+                yield _batches(child, said)
+            finally:
+                _end(child)
 
 
 def _wait_until_it_answers(child: subprocess.Popen[str], folder: Path, said: Any) -> None:
@@ -178,7 +179,7 @@ def _silent(said: Any) -> EngineError:
 def _end(child: subprocess.Popen[str]) -> None:
     child.terminate()
     try:
-        child.wait(timeout=10)
+        child.wait(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()

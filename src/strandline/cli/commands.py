@@ -199,7 +199,7 @@ def status(*, project: ProjectDir = None, json: Json = False) -> None:
 
 @app.command
 def query(
-    sql: str,
+    sql: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     format: Format = "table",  # noqa: A002  the option's name

@@ -75,7 +75,7 @@ def table(
 ) -> Table:
     """A table of cells shown by `cell`; columns in `right` are right-aligned."""
     aligned = set(right)
-    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, show_edge=False, title=title or None, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
         made.add_column(escape(heading), justify="right" if place in aligned else "left")
     for row in rows:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from strandline.errors import UnknownNameError, UsageError, nearest
+from strandline.project import load_project
 
 _HERE = Path(__file__).parent
 _LEFT_OUT = {"__init__.py", "__pycache__"}
@@ -40,7 +41,7 @@ def describe(name: str) -> str:
 
 
 def init_project(template: str, directory: Path, *, force: bool = False) -> list[Path]:
-    """Copy a template into a folder; returns the files written, relative to it.
+    """Copy a template into a folder and make its landing folders; returns the files written, relative to it.
 
     What the folder already holds is never overwritten, unless `force` says so. Raises
     UnknownNameError (no such template) or UsageError (a file is in the way); then nothing is written.
@@ -60,7 +61,8 @@ def init_project(template: str, directory: Path, *, force: bool = False) -> list
         target = directory / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((source / file).read_bytes())
-    (directory / "landing").mkdir(exist_ok=True)
+    for source in load_project(directory).sources.values():
+        (directory / source.options["path"]).mkdir(parents=True, exist_ok=True)
     return files
 
 

@@ -4,8 +4,8 @@ SELECT
     previous_location_id AS from_location_id,
     location_id AS to_location_id,
     count(*) AS transitions,
-    avg(epoch(time_since_prev_event) / 3600) AS mean_hours,
-    quantile_cont(epoch(time_since_prev_event) / 3600, 0.95) AS p95_hours
+    avg(epoch_us(time_since_prev_event)) / 3.6e9 AS mean_hours,
+    quantile_cont(epoch_us(time_since_prev_event), 0.95) / 3.6e9 AS p95_hours
 FROM shipment_timeline
 WHERE location_changed AND previous_location_id IS NOT NULL
 GROUP BY previous_location_id, location_id

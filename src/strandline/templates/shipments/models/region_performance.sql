@@ -9,7 +9,7 @@ SELECT
     count(*) AS events,
     count(DISTINCT shipment_id) AS shipments,
     avg(CASE WHEN event_type = 'DELIVERED' THEN CASE WHEN is_late THEN 0 ELSE 1 END END) AS on_time_share,
-    avg(CASE WHEN event_type = 'ARRIVED' THEN epoch(status_duration) / 3600 END) AS mean_dwell_hours,
+    avg(CASE WHEN event_type = 'ARRIVED' THEN epoch_us(status_duration) END) / 3.6e9 AS mean_dwell_hours,
     count(CASE WHEN event_type = 'EXCEPTION' OR status = 'EXCEPTION' THEN 1 END) AS exceptions
 FROM shipment_timeline
 GROUP BY coalesce(region, 'unknown'), CAST(event_timestamp AS DATE)
