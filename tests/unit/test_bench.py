@@ -265,3 +265,27 @@ def test_the_measured_query_is_the_templates(con: Any, base: pa.Table) -> None:
     assert found[0][0] == SHAPE.events
     assert found[0][1] >= 10
     assert found[0][2] == 3
+
+
+@pytest.mark.slow
+def test_a_small_benchmark_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind is measured in processes of its own, and parity holds after each."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
+    said: list[str] = []
+    settings = Settings(events=5_000, batches=(100,), repeat=2, threads=1, append_only=True)
+    found = plan.bench("shipments", settings, said.append, scratch=tmp_path)
+    assert found.ok
+    assert [(line.kind, line.rows) for line in found.lines] == [
+        ("in-order", 100),
+        ("late", 100),
+        ("update", 100),
+        ("no-change", 0),
+    ]
+    assert all(len(line.measured.seconds) == 2 for line in found.lines)
+    assert "carry" in found.lines[0].measured.strategies
+    assert found.lines[-1].measured.strategies == ()
+    assert len(found.full_seconds) == 4
+    assert found.peak_memory_mb > 10
+    assert found.loaded.compile_ms > 0
+    assert len(found.append_only) == 1
+    assert not list(tmp_path.iterdir())
