@@ -61,8 +61,8 @@ def init_project(template: str, directory: Path, *, force: bool = False) -> list
         target = directory / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((source / file).read_bytes())
-    for source in load_project(directory).sources.values():
-        (directory / source.options["path"]).mkdir(parents=True, exist_ok=True)
+    for feed in load_project(directory).sources.values():
+        (directory / feed.options["path"]).mkdir(parents=True, exist_ok=True)
     return files
 
 
