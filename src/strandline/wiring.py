@@ -263,7 +263,12 @@ class Pipeline:
     def _watched_batch(self) -> Run:
         """One round of watching. What is still as it was at the last look is not said again."""
         said: list[str] = []
-        run = self._refresh(None, said.append, lenient=True)
+        try:
+            run = self._refresh(None, said.append, lenient=True)
+        except EngineError as error:
+            if "invalidated" in error.message:  # DuckDB gives up after a fault of the disk: open it anew
+                self.close()
+            raise
         for sentence in said:
             if sentence not in self._said:
                 self._notice(sentence)
@@ -294,22 +299,38 @@ class Pipeline:
         return runner.plan(wh, self.config, self._sources, _explain_new, kind)
 
     def _operations(self) -> dict[str, Handler]:
-        """What the local server can do besides reading. Writing is left to the thread that watches."""
+        """What the local server can do besides reading; the server keeps no pipeline alive."""
+        path = self.config.warehouse.path
+        methods = {"plan": self._serve_plan, "release": self._serve_release, "run": self._serve_run}
+        return {op: _weakly(method, path) for op, method in methods.items()}
 
-        def owner() -> Watcher:
-            if self._watcher is None:
-                raise local.locked(self.config.warehouse.path, why="it is busy with something else")
-            return self._watcher
+    def _serve_plan(self, wh: Reading, args: Mapping[str, Any]) -> RunPlan:
+        return self._plan(wh, args.get("kind"))
 
-        def release(_: Reading, args: Mapping[str, Any]) -> Any:
-            chosen = {name: args.get(name) for name in ("ids", "table", "file")}
-            return owner().submit(lambda: self.release(**chosen))
+    def _serve_release(self, _: Reading, args: Mapping[str, Any]) -> Any:
+        chosen = {name: args.get(name) for name in ("ids", "table", "file")}
+        return self._writer().submit(lambda: self.release(**chosen))
 
-        return {
-            "plan": lambda wh, args: self._plan(wh, args.get("kind")),
-            "release": release,
-            "run": lambda _, __: owner().submit(self._watched_batch),
-        }
+    def _serve_run(self, _: Reading, __: Mapping[str, Any]) -> Any:
+        return self._writer().submit(self._watched_batch)
+
+    def _writer(self) -> Watcher:
+        """The loop that owns the writer: only its thread may write."""
+        if self._watcher is None:
+            raise local.locked(self.config.warehouse.path, why="it is busy with something else")
+        return self._watcher
+
+
+def _weakly(method: Handler, path: str) -> Handler:
+    reference = weakref.WeakMethod(method)
+
+    def handle(wh: Reading, args: Mapping[str, Any]) -> Any:
+        bound = reference()
+        if bound is None:
+            raise local.locked(path, why="it is about to let go of it")
+        return bound(wh, args)
+
+    return handle
 
 
 def _serve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import importlib
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -106,12 +108,17 @@ def remote(path: str) -> local.RemoteWarehouse:
     ],
 )  # fmt: skip
 def test_values_come_back_as_they_were(value: Any) -> None:
-    assert wire.decode(wire.encode(value), client.types()) == value
+    assert wire.decode(wire.encode(value), client.TYPES) == value
 
 
 def test_only_known_types_are_rebuilt() -> None:
     with pytest.raises(EngineError, match="unknown 'Popen'"):
-        wire.decode({"$": "Popen", "v": {"args": "true"}}, client.types())
+        wire.decode({"$": "Popen", "v": {"args": "true"}}, client.TYPES)
+
+
+def test_every_type_is_where_it_is_said_to_be() -> None:
+    for name, module in client.TYPES.items():
+        assert is_dataclass(getattr(importlib.import_module(module), name))
 
 
 def test_every_question_is_answered(served: str) -> None:
@@ -345,5 +352,5 @@ def test_the_status(warehouse: str) -> None:
         "name": "m", "rows": 1, "strategies": ["carry", "merge"], "strategy": "carry+merge",
     }  # fmt: skip
     assert plain["checkpoint"]["last_update_time"] == NOW.isoformat()
-    assert wire.decode(wire.encode(found), client.types()) == found
+    assert wire.decode(wire.encode(found), client.TYPES) == found
     local.withdraw(warehouse)

@@ -18,6 +18,7 @@ import pytest
 
 import strandline as sl
 from strandline import local, wiring
+from strandline.watch import Timing
 from strandline.wiring import Pipeline, open_reader
 
 TOML = """\
@@ -198,6 +199,41 @@ def test_a_warehouse_that_is_dropped_is_let_go(tmp_path: Path) -> None:
     gc.collect()
     assert not local.answers(str(path))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["w.duckdb"]
+
+
+def test_a_pipeline_that_is_dropped_is_let_go(folder: Path) -> None:
+    arrive(folder, "a.csv", "1,ann,1")
+    pipeline = Pipeline.load(folder)
+    pipeline.run()
+    del pipeline
+    gc.collect()
+    assert not local.answers(str(folder / "w.duckdb"))
+    assert not (folder / "w.duckdb.lock").exists()
+
+
+def test_watching_survives_a_database_that_gives_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresh = wiring.runner.refresh
+    faults = [sl.EngineError("database has been invalidated because of a previous fatal error")]
+
+    def failing_once(*args: Any, **options: Any) -> sl.Run:
+        if faults:
+            raise faults.pop()
+        return refresh(*args, **options)
+
+    monkeypatch.setattr(wiring.runner, "refresh", failing_once)
+    arrive(folder, "a.csv", "1,ann,1")
+    errors: list[sl.StrandlineError] = []
+    with Pipeline.load(folder) as pipeline:
+        pipeline.prepare()
+        before = pipeline.warehouse
+        pipeline.watch(
+            on_run=lambda _: pipeline.stop(),
+            on_error=lambda error, _: errors.append(error),
+            timing=Timing(retry=0.01),
+        )
+        assert len(errors) == 1
+        assert pipeline.warehouse is not before
+        assert totals(pipeline.warehouse) == {"ann": (1, "1.00")}
 
 
 def test_readers_see_commits_while_a_batch_is_open(folder: Path) -> None:

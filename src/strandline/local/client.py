@@ -12,11 +12,19 @@ from typing import Any
 from strandline.errors import ConfigurationError, LockedError
 from strandline.local import wire
 from strandline.local.answers import Reading, answer
-from strandline.local.holder import Holder, is_file, locked, socket_paths
-from strandline.local.status import LastCheckpoint, ModelStatus, Status, TableStatus
+from strandline.local.holder import is_file, locked, socket_paths
+from strandline.local.status import Status
 from strandline.schema import FileRecord, Parity, Schema
 
 Open = Callable[[], Reading]
+TYPES: wire.Types = {
+    **wire.SHARED,
+    "Holder": "strandline.local.holder",
+    **dict.fromkeys(("Status", "TableStatus", "ModelStatus", "LastCheckpoint"), "strandline.local.status"),
+    **dict.fromkeys(("RunPlan", "PlannedFile", "PlannedModel", "Release"), "strandline.runner"),
+    **dict.fromkeys(("Explanation", "StageExplanation"), "strandline.warehouse.explain"),
+}
+"""What answers may be made of. Loaded when one arrives: asking must not cost what answering does."""
 
 
 class NotServedError(Exception):
@@ -69,19 +77,7 @@ def ask(warehouse: str, op: str, args: dict[str, Any], *, timeout: float | None 
         connection.makefile("rb") as answered,
     ):
         wire.send_request(asked, op, args)
-        return wire.receive(answered, types())
-
-
-def types() -> wire.Types:
-    """Every type that an answer may be made of."""
-    from strandline.runner import PlannedFile, PlannedModel, Release, RunPlan
-    from strandline.warehouse.explain import Explanation, StageExplanation
-
-    own = (
-        Holder, Status, TableStatus, ModelStatus, LastCheckpoint,
-        PlannedFile, PlannedModel, Release, RunPlan, Explanation, StageExplanation,
-    )  # fmt: skip
-    return {**wire.SHARED, **{t.__name__: t for t in own}}
+        return wire.receive(answered, TYPES)
 
 
 class RemoteWarehouse:

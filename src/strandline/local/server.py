@@ -68,7 +68,7 @@ class LocalServer:
         self.path.unlink(missing_ok=True)
         deadline = time.monotonic() + patience
         for thread in (self._accepting, *self._threads):
-            if thread is not None:
+            if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
         self._listening.close()
         self._listening = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import importlib
 import json
 import struct
 import uuid
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import IO, Any
 
-from strandline import errors, schema
+from strandline import errors
 from strandline.errors import EngineError, StrandlineError
 
 VERSION = 1
@@ -24,21 +25,12 @@ LONGEST_REQUEST = 16 * 2**20
 _HEAD = struct.Struct(">cQ")
 _TAG = "$"
 
-Types = Mapping[str, type]
-SHARED: Types = {
-    t.__name__: t
-    for t in (
-        schema.Column,
-        schema.Schema,
-        schema.FileRecord,
-        schema.StageRun,
-        schema.ModelRun,
-        schema.TableRun,
-        schema.Run,
-        schema.Parity,
-        schema.Reject,
-    )
-}
+Types = Mapping[str, str]
+"""The dataclasses that may be rebuilt: their names, and the modules they are in."""
+SHARED: Types = dict.fromkeys(
+    ("Column", "Schema", "FileRecord", "StageRun", "ModelRun", "TableRun", "Run", "Parity", "Reject"),
+    "strandline.schema",
+)
 _SCALARS: Mapping[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "datetime": (dt.datetime, dt.datetime.isoformat, dt.datetime.fromisoformat),
     "date": (dt.date, dt.date.isoformat, dt.date.fromisoformat),
@@ -88,7 +80,8 @@ def decode(value: Any, types: Types) -> Any:
             f"the process that holds the warehouse sent an unknown {tag!r}",
             hint="it runs another version of Strandline: stop it and start it again.",
         )
-    return types[tag](**{k: _frozen(decode(v, types)) for k, v in value["v"].items()})
+    rebuild = getattr(importlib.import_module(types[tag]), tag)
+    return rebuild(**{k: _frozen(decode(v, types)) for k, v in value["v"].items()})
 
 
 def send_request(stream: IO[bytes], op: str, args: Mapping[str, Any]) -> None:

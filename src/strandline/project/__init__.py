@@ -36,6 +36,7 @@ MODELS_FOLDER = "models"
 STRATEGIES = ("merge", "carry", "partition", "keyed", "full")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_WORD = re.compile(r"\w+")
 _COMMON_SOURCE: tuple[str, ...] = ("kind", "table", "key", "columns", "append_only")
 
 SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
@@ -284,6 +285,13 @@ def tables_read(sql: str) -> set[str]:
     return {s.name.lower() for s in sources if isinstance(s, exp.Table)}
 
 
+def _models_read(sql: str, names: Iterable[str]) -> set[str]:
+    # Most models name no other one, and then there is no need for the parser to be loaded.
+    words = set(_WORD.findall(sql.lower()))
+    mentioned = words.intersection(names)
+    return tables_read(sql) & mentioned if mentioned else set()
+
+
 def in_order(models: Iterable[ModelSettings]) -> tuple[ModelSettings, ...]:
     """The models with `uses` filled in, each after those it uses, otherwise by name.
 
@@ -292,7 +300,7 @@ def in_order(models: Iterable[ModelSettings]) -> tuple[ModelSettings, ...]:
     from dataclasses import replace
 
     by_name = {m.name.lower(): m for m in models}
-    uses = {n: sorted(tables_read(m.sql) & by_name.keys()) for n, m in by_name.items()}
+    uses = {n: sorted(_models_read(m.sql, by_name.keys())) for n, m in by_name.items()}
     order = topological(uses)
     return tuple(replace(by_name[n], uses=tuple(by_name[u].name for u in uses[n])) for n in order)
 
