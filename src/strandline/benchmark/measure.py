@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from strandline.benchmark import data, memory
 from strandline.benchmark.data import Kind, Shape
+from strandline.errors import StrandlineError
 from strandline.schema import Run, Schema
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def alone(function: Callable[..., R], *args: object) -> R:
     """Call a function of this module in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh, initializer=_say_on_stderr) as pool:
-        return pool.submit(function, *args).result()
+        try:
+            return pool.submit(function, *args).result()
+        except StrandlineError as error:
+            raise error from None  # the other process's traceback is no reason to show
 
 
 def _say_on_stderr() -> None:

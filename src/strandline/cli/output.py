@@ -37,6 +37,12 @@ def console(stream: IO[str]) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
+def screen_width() -> int | None:
+    """The columns of the terminal that stdout is, or what COLUMNS says; None where there is no limit."""
+    width = console(sys.stdout).width
+    return width if width < _UNLIMITED else None
+
+
 def say(text: str) -> None:
     """A line for the person, on stderr; rich markup is understood."""
     console(sys.stderr).print(text, soft_wrap=True)
@@ -99,7 +105,7 @@ def cell(value: Any) -> str:
         return f"{value:.10g}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and not hasattr(value, "nanoseconds"):
         return f"[{', '.join(cell(v) for v in value)}]"
     return str(plain(value)) if not isinstance(value, dict) else json.dumps(plain(value))
 
@@ -168,8 +174,8 @@ def _field(value: Any) -> str:
 
 def show_error(error: StrandlineError, as_json: bool) -> None:
     """What went wrong, where, why and what next, on stderr; with --json as an object on stdout too."""
-    why = str(error.__cause__) if error.__cause__ else ""
-    why = "" if why and why in error.message else why
+    why = str(error.__cause__).strip().partition("\n")[0] if error.__cause__ else ""
+    why = "" if why in error.message else why
     screen = console(sys.stderr)
     screen.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     for word, text in (("where", error.where), ("why", why), ("next", error.hint)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = 40
+BETWEEN = 3
 
 
 def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
@@ -33,13 +34,35 @@ def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
 
 
 def _table(rows: pa.Table) -> None:
-    """On a terminal the first rows, elsewhere all of them."""
+    """On a terminal the first rows and as many columns as fit, elsewhere everything."""
     shown = rows.slice(0, SHOWN) if sys.stdout.isatty() else rows
-    right = [place for place, field in enumerate(rows.schema) if _is_number(field.type)]
-    output.show(output.table(rows.column_names, _tuples(shown), right=right))
-    if shown.num_rows < rows.num_rows:
-        rest = rows.num_rows - shown.num_rows
-        output.say(f"… and {counted(rest, 'more row')}; --csv, --json and --parquet FILE give all")
+    cells = [[output.cell(value) for value in column.to_pylist()] for column in shown.columns]
+    fits = _columns_that_fit(shown.column_names, cells, output.screen_width())
+    right = [place for place in range(fits) if _is_number(rows.schema.field(place).type)]
+    lines = zip(*cells[:fits], strict=True)
+    output.show(output.table(shown.column_names[:fits], lines, right=right))
+    left_out = [
+        counted(count, word)
+        for count, word in (
+            (rows.num_rows - shown.num_rows, "more row"),
+            (rows.num_columns - fits, "more column"),
+        )
+        if count
+    ]
+    if left_out:
+        output.say(f"… and {' and '.join(left_out)}; --csv, --json and --parquet FILE give all")
+
+
+def _columns_that_fit(names: Sequence[str], cells: Sequence[Sequence[str]], width: int | None) -> int:
+    """How many of the columns, from the left, a line of this width holds; at least one."""
+    if width is None:
+        return len(names)
+    used = 0
+    for place, (name, column) in enumerate(zip(names, cells, strict=True)):
+        used += max(len(name), *map(len, column), 0) + BETWEEN
+        if used - BETWEEN > width:
+            return max(1, place)
+    return len(names)
 
 
 def _tuples(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
