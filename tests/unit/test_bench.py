@@ -275,6 +275,7 @@ def test_a_small_benchmark_from_end_to_end(tmp_path: Path, monkeypatch: pytest.M
     settings = Settings(events=5_000, batches=(100,), repeat=2, threads=1, append_only=True)
     found = plan.bench("shipments", settings, said.append, scratch=tmp_path)
     assert found.ok
+    assert len(said) == plan.steps(settings)
     assert [(line.kind, line.rows) for line in found.lines] == [
         ("in-order", 100),
         ("late", 100),

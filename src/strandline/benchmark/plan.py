@@ -181,6 +181,12 @@ def settings(
     return Settings(events, sizes, repeat, model or MODEL, threads, append_only)
 
 
+def steps(settings: Settings) -> int:
+    """How many times a benchmark says what it does next."""
+    kinds = [g.kind for g in groups(settings)]
+    return 3 + len(kinds) + (1 + kinds.count("in-order") if settings.append_only else 0)
+
+
 def check(settings: Settings) -> None:
     """Raises UsageError for numbers that cannot be measured."""
     if settings.events < 1_000:

@@ -71,8 +71,8 @@ def init(
     if json:
         output.print_json({"template": template, "directory": directory, "files": written})
         return
-    output.say(f"wrote {counted(len(written), 'file')} into {directory}")
-    output.say(f"next: cd {directory}, read README.md, then `strandline run`")
+    output.say_plain(f"wrote {counted(len(written), 'file')} into {directory}")
+    output.say_plain(f"next: cd {directory}, read README.md, then `strandline run`")
 
 
 @app.command
@@ -173,9 +173,13 @@ def verify(
     sample
         Compare only this share of the rows, such as 0.01.
     """
-    with output.progress("recomputing"), reading(project_folder(project)) as reader:
+    with reading(project_folder(project)) as reader:
         names = [model] if model is not None else list(reader.models())
-        found = [reader.verify(name, sample) for name in names]
+        with output.progress(steps=len(names)) as step:
+            found = []
+            for name in names:
+                step(f"recomputing {name}")
+                found.append(reader.verify(name, sample))
     if json:
         output.print_json(found)
     else:
@@ -335,10 +339,10 @@ def bench(  # noqa: PLR0913  each is an option
     from strandline.benchmark.report import write
 
     settings = benchmark.settings(events, batches, repeat, model, threads, append_only)
-    with output.progress("") as say:
-        result = benchmark.bench(target, settings, say)
+    with output.progress(steps=benchmark.steps(settings)) as step:
+        result = benchmark.bench(target, settings, step)
     views.show_bench(result)
-    output.say("wrote " + " and ".join(str(path) for path in write(result, report)))
+    output.say_plain("wrote " + " and ".join(str(path) for path in write(result, report)))
     if json:
         output.print_json(result.as_dict())
     return 0 if result.ok else 1
@@ -388,7 +392,7 @@ def demo(
     """
     from strandline.demo import play
 
-    result = play(template, dir, events=events, seed=seed, say=output.say)
+    result = play(template, dir, events=events, seed=seed, say=output.say_plain)
     if json:
         output.print_json(result)
     return 0 if result.ok else 1

@@ -64,16 +64,24 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
-def progress(first: str) -> Iterator[Callable[[str], None]]:
-    """Says what is going on: one live line on a terminal, a plain line per message elsewhere."""
+def progress(first: str = "", steps: int | None = None) -> Iterator[Callable[[str], None]]:
+    """Says what is going on: a live line on a terminal, a plain line per message elsewhere.
+
+    With `steps` the line has a bar, and every message begins the next step.
+    """
     screen = console(sys.stderr)
     if not screen.is_terminal:
         if first:
             say_plain(first)
         yield say_plain
         return
-    with screen.status(escape(first)) as live:
-        yield lambda text: live.update(escape(text))
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    counting = (BarColumn(bar_width=20), MofNCompleteColumn()) if steps else ()
+    columns = (SpinnerColumn(), *counting, TextColumn("{task.description}"))
+    with Progress(*columns, console=screen, transient=True) as live:
+        task = live.add_task(escape(first), total=steps, completed=-1 if steps else 0)
+        yield lambda text: live.update(task, description=escape(text), advance=1 if steps else 0)
 
 
 def table(
@@ -83,7 +91,7 @@ def table(
     aligned = set(right)
     made = Table(box=SIMPLE_HEAD, show_edge=False, title=title or None, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
-        made.add_column(escape(heading), justify="right" if place in aligned else "left")
+        made.add_column(escape(heading), justify="right" if place in aligned else "left", overflow="fold")
     for row in rows:
         made.add_row(*(escape(cell(value)) for value in row))
     return made

@@ -22,7 +22,7 @@ def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
     """Print the rows in a form, or write them to a Parquet file (UsageError for `parquet` without one)."""
     if file is not None:
         _write_parquet(rows, file)
-        output.say(f"wrote {counted(rows.num_rows, 'row')} to {file}")
+        output.say_plain(f"wrote {counted(rows.num_rows, 'row')} to {file}")
     elif form == "parquet":
         raise UsageError("Parquet is not for reading on a screen", hint="name a file: --parquet FILE.")
     elif form == "json":

@@ -63,7 +63,7 @@ def parities(found: Iterable[Parity]) -> Table:
         )
         for p in found
     ]
-    headings = ("model", "parity", "rows", "recomputed", "missing", "extra", "largest difference", "time")
+    headings = ("model", "parity", "rows", "expected", "missing", "extra", "float error", "time")
     return table(headings, rows, right=range(2, 8))
 
 
