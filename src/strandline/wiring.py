@@ -24,6 +24,7 @@ from strandline.runner import Notice, Release, RunPlan
 from strandline.schema import BatchKind, Run, Schema
 
 if TYPE_CHECKING:
+    from strandline.engines.duckdb import DuckDB
     from strandline.runner.ports import Batches, Definitions
     from strandline.sources.base import Source
     from strandline.warehouse import Warehouse
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("strandline")
 PATIENCE_SECONDS = 10.0
 """How long a pipeline waits for a warehouse that another process holds, such as for a short query."""
+LASTING_ROLES = ("watch", "serve")
+"""Holders that waiting for is in vain."""
 IDLE_SECONDS = 5.0
 """How long after a batch a watching pipeline lets the engine tidy its files."""
 
@@ -52,19 +55,11 @@ def open_warehouse(
     `role` is how it is named to them, `more` adds operations. Raises LockedError naming the holder
     when another process has the file for longer than `patience` seconds.
     """
-    from strandline.engines.duckdb import connect
     from strandline.warehouse import Warehouse
 
     name = str(path)
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            engine = connect(name, read_only=read_only, threads=threads, memory_limit=memory_limit)
-            break
-        except LockedError as error:
-            if time.monotonic() >= deadline:
-                raise local.locked(name, error) from error
-        time.sleep(0.05)
+    settings = {"read_only": read_only, "threads": threads, "memory_limit": memory_limit}
+    engine = _connect(name, settings, patience)
     if read_only or not local.is_file(name):
         return Warehouse(engine, read_only=read_only)
     local.announce(name, role)
@@ -331,6 +326,21 @@ def _weakly(method: Handler, path: str) -> Handler:
         return bound(wh, args)
 
     return handle
+
+
+def _connect(path: str, settings: Mapping[str, Any], patience: float) -> DuckDB:
+    from strandline.engines.duckdb import connect
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return connect(path, **settings)
+        except LockedError as error:
+            holder = local.holder_of(path)
+            lasting = holder is not None and holder.role in LASTING_ROLES and holder.alive
+            if lasting or time.monotonic() >= deadline:
+                raise local.locked(path, error) from error
+        time.sleep(0.05)
 
 
 def _serve(

@@ -288,8 +288,7 @@ def next_run(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def test_watching_reading_and_being_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "PATIENCE_SECONDS", 0)
+def test_watching_reading_and_being_killed(folder: Path) -> None:
     arrive(folder, "a.csv", "1,ann,1", "x,bob,2")
     with watching(folder) as process:
         assert next_run(process)["kind"] == "base"
