@@ -1,9 +1,11 @@
-# make demo    the shipments pipeline, live, in a minute
-# make test    everything a change has to pass: lint, types, tests
-# make quick   the tests without the slow ones
-# make lint    ruff and mypy alone          make format   let ruff rewrite
-# make bench   the benchmark; EVENTS=10000000 for the published size
-# make clean   removes what these made
+# make demo      the shipments pipeline, live, in a minute
+# make test      everything a change has to pass: lint, types, tests
+# make quick     the tests without the slow ones
+# make lint      ruff and mypy alone
+# make format    let ruff rewrite
+# make examples  write what the examples of the docs print into the pages
+# make bench     the benchmark; EVENTS=10000000 for the published size
+# make clean     remove what these made
 #
 # Each target prepares .venv itself; PYTHON=/path/to/python3 names the interpreter.
 
@@ -18,7 +20,7 @@ BATCHES ?= 1000,10000,100000
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help env dev demo test quick lint format bench clean
+.PHONY: help env dev demo test quick examples lint format bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -46,6 +48,10 @@ test: lint
 
 quick: dev
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m 'not slow' $(ARGS)
+
+examples: dev
+	@REWRITE_EXAMPLES=1 $(BIN)/python -m pytest -q tests/docs $(ARGS)
+	@git --no-pager diff --stat -- README.md docs
 
 bench: env
 	@mkdir -p bench-out
