@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace as evolve
 
 from strandline.compiler import relations as r
 from strandline.compiler import rewrite
@@ -17,9 +18,9 @@ from strandline.compiler.qualify import parse, qualified
 from strandline.compiler.reject import Unsupported, reject_volatile
 from strandline.compiler.stages import cut
 from strandline.compiler.text import DIALECT
-from strandline.errors import StrictError
+from strandline.errors import ConfigurationError, StrictError, nearest
 
-__all__ = ["PASSES", "Catalog", "Plan", "Readable", "SourceColumn", "Stage", "compile"]
+__all__ = ["PASSES", "Catalog", "Plan", "Readable", "SourceColumn", "Stage", "compile", "force", "recompute_plan"]
 
 Pass = Callable[[r.Relation], r.Relation]
 
@@ -54,10 +55,36 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
                 f"model {model!r} is strict, and could only be kept by full recompute: {why}",
                 hint="rewrite the query, or set strict = false.",
             ) from None
-        columns = tuple((n, n) for n in names)
-        table = stage_table(model, 0)
-        return Plan(model, sql, text, (), Output(table, columns, ("_rid",)), reads, str(why))
+        return recompute_plan(Plan(model, sql, text, (), Output("", tuple((n, n) for n in names), ()), reads), str(why))
     return Plan(model, sql, text, stages, output, reads)
+
+
+def recompute_plan(plan: Plan, reason: str, *, as_written: bool = False) -> Plan:
+    """The plan that recomputes and keeps what differs; `as_written` where only the user's own text will do."""
+    output = Output(stage_table(plan.model, 0), plan.output.columns, ("_rid",))
+    text = plan.sql.strip().rstrip(";") if as_written else plan.query
+    return evolve(plan, query=text, stages=(), output=output, full_reason=reason)
+
+
+def force(plan: Plan, strategy: str | None) -> Plan:
+    """The plan with a strategy chosen by hand: `full`, or `partition`/`keyed` where a stage would carry or merge."""
+    if strategy in (None, "auto") or plan.full_reason:
+        return plan
+    if strategy == "full":
+        return recompute_plan(plan, "the model's settings ask for it")
+    if strategy not in FORCED:
+        raise ConfigurationError(f"strategy {strategy!r} cannot be chosen", hint=nearest(str(strategy), [*FORCED, "full", "auto"]))
+    why = "the model's settings ask for it"
+    chosen = {FORCED[strategy]: strategy}
+    stages = tuple(
+        evolve(s, strategy=chosen[s.strategy], reason=why, back=0, open=0) if s.strategy in chosen else s  # type: ignore[arg-type]
+        for s in plan.stages
+    )
+    return evolve(plan, stages=stages)
+
+
+FORCED = {"partition": "carry", "keyed": "merge"}
+"""A strategy that can be asked for, and the one it takes the place of."""
 
 
 def _table() -> type:

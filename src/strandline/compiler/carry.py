@@ -129,5 +129,7 @@ def spec(stage: Stage, by: str) -> str:
         return partition.strip()
     if by == "RANGE":
         return f"{partition}ORDER BY {ordering(window.order)} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
-    order = ordering(window.order + window.ties, stage.ids)
+    from strandline.compiler.window import last_resort
+
+    order = ordering(window.order + window.ties, last_resort(stage))
     return f"{partition}ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"

@@ -64,3 +64,10 @@ def drop(stage: Stage) -> list[str]:
         f"DROP TABLE IF EXISTS {window.history(stage)}",
         f"DROP TABLE IF EXISTS {window.head(stage)}",
     ]
+
+
+def removed_columns(stage: Stage, table: str) -> set[str]:
+    """Stored columns of `table` that the stage wants of removed rows."""
+    node = window.removal(stage) if isinstance(stage.operator, r.Window) else stage.input
+    scans = [n for n in r.walk(node) if isinstance(n, r.Scan)] + [look.scan for look in stage.lookups]
+    return {stored_name for scan in scans if scan.table == table for _, stored_name in scan.columns}

@@ -14,7 +14,8 @@ from strandline.compiler.catalog import Catalog, Readable
 from strandline.errors import ParseError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
-NEEDS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue, exp.Ntile)
+ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
+VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
 
 
 def parse(sql: str, dialect: str) -> exp.Query:
@@ -107,9 +108,19 @@ def break_ties(tree: exp.Expression, catalog: Catalog) -> None:
         ties = tie_breakers(select, catalog)
         for window in select.find_all(exp.Window):
             if window.find_ancestor(exp.Select) is select and needs_total(window):
+                keep_whole_frame(window)
                 append_order(window, ties)
         if select.args.get("limit") or isinstance(select.args.get("distinct"), exp.Distinct):
             break_select_ties(select, ties)
+
+
+def keep_whole_frame(window: exp.Window) -> None:
+    """Without ORDER BY the frame is the whole partition; it stays so when tie-breakers give it an order."""
+    if not window.args.get("order") and not window.args.get("spec") and not isinstance(window.this, ALWAYS_TOTAL):
+        spec = exp.WindowSpec(
+            kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="UNBOUNDED", end_side="FOLLOWING"
+        )
+        window.set("spec", spec)
 
 
 def break_select_ties(select: exp.Select, ties: list[exp.Column]) -> None:
@@ -124,14 +135,25 @@ def break_select_ties(select: exp.Select, ties: list[exp.Column]) -> None:
 
 
 def needs_total(window: exp.Window) -> bool:
-    """True for functions whose value depends on the order among peers."""
+    """True for functions whose value depends on the order among peers.
+
+    Where a frame is made of peers (RANGE, GROUPS, EXCLUDE TIES or GROUP) a
+    tie-breaker would change what is a peer, so the order stays as written.
+    """
     head = window.this
     while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
         head = head.this
-    if isinstance(head, NEEDS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
+    if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
     spec = window.args.get("spec")
-    return spec is not None and str(spec.args.get("kind") or "").upper() == "ROWS" and not whole(spec)
+    if spec is None:
+        return isinstance(head, exp.FirstValue) or (isinstance(head, VALUES) and not window.args.get("order"))
+    if str(spec.args.get("exclude") or "").upper() in ("TIES", "GROUP"):
+        return False
+    starts = str(spec.args.get("start")).upper() == "UNBOUNDED"
+    if isinstance(head, exp.FirstValue) and starts or isinstance(head, VALUES) and whole(spec):
+        return True
+    return str(spec.args.get("kind") or "").upper() == "ROWS" and not whole(spec)
 
 
 def whole(spec: exp.WindowSpec) -> bool:
@@ -160,10 +182,9 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
     """Columns that together tell apart all rows that matter in this SELECT."""
     group = select.args.get("group")
     if group is not None:
-        keys = list(group.expressions)
-        for more in ("rollup", "cube", "grouping_sets"):
-            for part in group.args.get(more) or []:
-                keys += list(part.find_all(exp.Column))
+        keys = []
+        for item in group.expressions:
+            keys += list(item.find_all(exp.Column)) if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets)) else [item]
         return keys
     found: list[exp.Expression] = []
     joins = select.args.get("joins") or []
@@ -171,6 +192,8 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
     if from_ is not None:
         found += source_ties(from_.this, select, catalog)
     for join in joins:
+        if str(join.args.get("kind") or join.args.get("side") or "").upper() in ("SEMI", "ANTI"):
+            continue
         if not single_match(join, catalog):
             found += source_ties(join.this, select, catalog)
     return found

@@ -12,6 +12,8 @@ from strandline.compiler import relations as r
 from strandline.compiler import subqueries
 from strandline.compiler.reject import Unsupported
 
+SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
+
 
 @dataclass(frozen=True)
 class Clauses:
@@ -19,6 +21,7 @@ class Clauses:
 
     outputs: tuple[tuple[str, exp.Expression], ...]
     groups: tuple[exp.Expression, ...] = ()
+    sets: tuple[tuple[exp.Expression, ...], ...] = ()
     grouped: bool = False
     having: exp.Expression | None = None
     qualify: exp.Expression | None = None
@@ -42,8 +45,6 @@ class Clauses:
             return low.bind(low.rebuild(expr, alias), scope, ctx)
 
         group = select.args.get("group")
-        if group is not None and any(group.args.get(a) for a in ("rollup", "cube", "grouping_sets")):
-            raise Unsupported("GROUPING SETS, ROLLUP and CUBE have no incremental rule yet")
         outputs = tuple((e.alias_or_name, low.bind(e.unalias(), scope, ctx)) for e in select.expressions)
         distinct = select.args.get("distinct")
         on = distinct.args.get("on") if distinct is not None else None
@@ -52,6 +53,7 @@ class Clauses:
         return Clauses(
             outputs=outputs,
             groups=group_expressions(group, outputs, scope, ctx),
+            sets=grouping_sets(group, scope, ctx),
             grouped=group is not None,
             having=bound(select.args["having"].this) if select.args.get("having") else None,
             qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
@@ -98,8 +100,46 @@ def group_expressions(
         return ()
     if group.args.get("all"):
         return tuple(e for _, e in outputs if not any(True for _ in aggregate_units(e)))
-    found = [low.bind(e, scope, ctx) for e in group.expressions]
+    if any(isinstance(e, SETS) for e in group.expressions):
+        return tuple(dict.fromkeys(e for one in grouping_sets(group, scope, ctx) for e in one))
+    found = [low.bind(e, scope, ctx) for e in group.expressions if not empty_tuple(e)]
     return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
+
+
+def empty_tuple(expr: exp.Expression) -> bool:
+    return isinstance(expr, exp.Tuple) and not expr.expressions
+
+
+def grouping_sets(
+    group: exp.Group | None, scope: low.Scope, ctx: low.Context
+) -> tuple[tuple[exp.Expression, ...], ...]:
+    """The sets of ROLLUP, CUBE and GROUPING SETS: the product of all items' sets; empty without any."""
+    if group is None or not any(isinstance(e, SETS) for e in group.expressions):
+        return ()
+    found: list[tuple[exp.Expression, ...]] = [()]
+    for item in group.expressions:
+        bound = [[tuple(low.bind(e, scope, ctx) for e in one)] for one in sets_of(item)]
+        found = [(*left, *right) for left in found for one in bound for right in one]
+    return tuple(tuple(dict.fromkeys(one)) for one in found)
+
+
+def sets_of(item: exp.Expression) -> list[tuple[exp.Expression, ...]]:
+    """The grouping sets of one GROUP BY item."""
+    parts = [tuple(p.expressions) if isinstance(p, exp.Tuple) else (p.unnest(),) for p in item.expressions]
+    flat = [tuple(e for part in parts[:n] for e in part) for n in range(len(parts), -1, -1)]
+    match item:
+        case exp.Rollup():
+            return flat
+        case exp.Cube():
+            picks = [[p for i, p in enumerate(parts) if mask >> i & 1] for mask in range(2 ** len(parts))]
+            return [tuple(e for part in pick for e in part) for pick in picks]
+        case exp.GroupingSets():
+            return [one for p in item.expressions for one in (sets_of(p) if isinstance(p, SETS) else [tuple_of(p)])]
+    return [tuple_of(item)]
+
+
+def tuple_of(expr: exp.Expression) -> tuple[exp.Expression, ...]:
+    return tuple(expr.expressions) if isinstance(expr, exp.Tuple) else (expr.unnest(),)
 
 
 def constant(clause: exp.Expression | None) -> int | None:
@@ -178,17 +218,55 @@ def window_parts(window: exp.Window) -> Iterator[exp.Expression]:
 def lower_grouping(
     node: r.Relation, clauses: Clauses, ctx: low.Context
 ) -> tuple[r.Relation, Clauses]:
-    """GROUP BY and aggregate calls, if there are any."""
+    """GROUP BY and aggregate calls, if there are any; grouping sets are a union of aggregates."""
     units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
     if not units and not clauses.grouped:
         return node, clauses
-    groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in clauses.groups)
+    if clauses.sets:
+        return union_of_sets(node, clauses, [u for u in units if not isinstance(u, exp.Grouping)], ctx)
+    aggregate, mapping = aggregate_over(node, clauses.groups, units, clauses, ctx)
+    return aggregate, clauses.replaced(mapping)
+
+
+def aggregate_over(
+    node: r.Relation,
+    by: tuple[exp.Expression, ...],
+    units: list[exp.Expression],
+    clauses: Clauses,
+    ctx: low.Context,
+) -> tuple[r.Aggregate, dict[exp.Expression, exp.Expression]]:
+    """One aggregate, and the columns that stand for its groups and calls."""
+    groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in by)
     aggregates = tuple(r.Out(ctx.names.fresh(output_name(u, clauses)), u) for u in units)
-    mapping: dict[exp.Expression, exp.Expression] = {o.expr: typed(o) for o in groups + aggregates}
-    grouped = bool(groups)
-    if clauses.grouped and not grouped:
-        raise Unsupported("GROUP BY over constants has no incremental rule")
-    return r.Aggregate(node, groups, aggregates, grouped), clauses.replaced(mapping)
+    return r.Aggregate(node, groups, aggregates, bool(groups)), {o.expr: typed(o) for o in groups + aggregates}
+
+
+def union_of_sets(
+    node: r.Relation, clauses: Clauses, units: list[exp.Expression], ctx: low.Context
+) -> tuple[r.Relation, Clauses]:
+    """One aggregate per grouping set; a group column that a set leaves out is NULL, GROUPING() tells which."""
+    calls = list(dict.fromkeys(g for e in clauses.all() for g in e.find_all(exp.Grouping)))
+    wanted = [*clauses.groups, *units]
+    branches = []
+    for one in clauses.sets:
+        aggregate, mapping = aggregate_over(node, one, units, clauses, ctx)
+        outs = [r.Out(ctx.names.fresh("col"), mapping.get(e, exp.Null())) for e in wanted]
+        outs += [r.Out(ctx.names.fresh("grouping"), grouping_bits(c, one)) for c in calls]
+        kept = [r.Out(i, r.column(i)) for i in r.ids(aggregate)]
+        branches.append(r.Project(aggregate, (*outs, *kept), r.ids(aggregate)))
+    names = r.columns(branches[0])[: len(wanted) + len(calls)]
+    union, _ = low.union_all(tuple(branches), names, {}, ctx)
+    assert isinstance(union, r.Union)
+    columns = dict(zip([*wanted, *calls], union.names, strict=False))
+    return union, clauses.replaced({e: typed(r.Out(n, e)) for e, n in columns.items()})
+
+
+def grouping_bits(call: exp.Expression, present: tuple[exp.Expression, ...]) -> exp.Expression:
+    """GROUPING(a, b, …): one bit per argument, set where the grouping set leaves it out."""
+    value = 0
+    for arg in call.expressions:
+        value = value * 2 + (arg not in present)
+    return exp.cast(exp.Literal.number(value), "BIGINT")
 
 
 def typed(out: r.Out) -> exp.Expression:
@@ -239,7 +317,9 @@ def window_relation(
     for call in calls:
         bare = exp.Window(this=call.this.copy(), spec=copy_or_none(call.args.get("spec")))
         bare.type = call.type
-        bare.set("order", exp.Order(expressions=[]) if call.args.get("order") else None)
+        if user:
+            # an order without terms: `frames` and `needs_total` ask whether there is one
+            bare.set("order", exp.Order(expressions=[]))
         out = r.Out(ctx.names.fresh(output_name(call, clauses)), bare)
         functions.append(out)
         mapping[call] = typed(out)

@@ -28,6 +28,7 @@ def semi_join(
     if isinstance(predicate, exp.Exists):
         right, on, _ = inner_side(predicate.this, scope, ctx)
         return r.SemiJoin(node, right, on, anti)
+    predicate, anti = as_in(predicate, anti)
     if not isinstance(predicate, exp.In) or predicate.args.get("query") is None:
         return None
     if predicate.this.find(exp.Query) or isinstance(predicate.this, exp.Tuple):
@@ -38,6 +39,16 @@ def semi_join(
         # x NOT IN (…) is true only if no comparison is true or unknown
         equal = exp.Coalesce(this=equal, expressions=[exp.true()])
     return r.SemiJoin(node, right, exp.and_(equal, on) if on is not None else equal, anti)
+
+
+def as_in(predicate: exp.Expression, anti: bool) -> tuple[exp.Expression, bool]:
+    """`x = ANY (…)` is IN, `x <> ALL (…)` is NOT IN."""
+    kinds = {exp.EQ: (exp.Any, False), exp.NEQ: (exp.All, True)}
+    quantifier, negated = kinds.get(type(predicate), (None, False))
+    if quantifier is None or not isinstance(predicate.expression, quantifier):
+        return predicate, anti
+    query = predicate.expression.this
+    return exp.In(this=predicate.this, query=query), anti ^ negated
 
 
 def inner_side(

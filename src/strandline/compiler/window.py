@@ -21,6 +21,7 @@ from strandline.compiler.finish import consolidate, finish
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.plan import Stage
+from strandline.compiler.rewrite import prune
 from strandline.compiler.text import (
     Step, batch, bucket, listed, make, minus, ordering, plus, precedes, same, scratch, sql, stored,
 )
@@ -117,16 +118,25 @@ def over(stage: Stage, function: r.Out) -> str:
     window = operator(stage)
     spec = function.expr.args.get("spec")
     by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    order = ordering(order_for(stage, function), stage.ids if needs_ids(function) else ())
+    order = ordering(order_for(stage, function), last_resort(stage) if needs_ids(function) else ())
     by += f"ORDER BY {order} " if order else ""
     return f"{sql(function.expr.this)} OVER ({by}{sql(spec) if spec is not None else ''})"
+
+
+def last_resort(stage: Stage) -> tuple[str, ...]:
+    """Identities end an order that is not total without them; equal orders share one sort."""
+    window = operator(stage)
+    named = {*window.partition, *(o.column for o in window.order + window.ties)}
+    return () if identity_known(stage.input, named) else stage.ids
 
 
 def needs_ids(function: r.Out) -> bool:
     """Functions that depend on the order among peers end in the row's identity."""
     from strandline.compiler.qualify import needs_total
 
-    return needs_total(function.expr)  # type: ignore[arg-type]
+    window = function.expr
+    assert isinstance(window, exp.Window)
+    return needs_total(window)
 
 
 def order_for(stage: Stage, function: r.Out) -> tuple[r.Order, ...]:
@@ -147,7 +157,7 @@ def distance(stage: Stage) -> str:
         return ""
     window = operator(stage)
     by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    order = ordering(window.order + window.ties, stage.ids)
+    order = ordering(window.order + window.ties, last_resort(stage))
     spec = f"({by}ORDER BY {order}"
     if stage.back == 1:
         return f", CASE WHEN lead(1) OVER {spec}) IS NULL THEN 1 ELSE 2 END AS _back"
@@ -176,19 +186,15 @@ def empty(stage: Stage) -> str:
 
 def input_program(stage: Stage, changed: Changed) -> list[Step]:
     """The input's change by bucket; what is late is redone, the rest continues from the heads."""
-    key, table = bucket(operator(stage).partition), stage.table
-    come, gone, late = (scratch(table, n) for n in ("in+", "in-", "late"))
-    added, removed = (render(stage.input, p, changed) for p in ("plus", "minus"))
-    nothing = f"SELECT * FROM ({render(stage.input, 'new', frozenset())}) AS e WHERE FALSE"
-    steps = [
-        Step(make(come, f"SELECT *, {key} AS _k FROM ({added or nothing}) AS i"), "in+"),
-        Step(make(gone, f"SELECT *, {key} AS _k FROM ({removed or nothing}) AS i"), "in-"),
-    ]
+    table = stage.table
+    late = scratch(table, "late")
+    steps: list[Step] = []
+    come, gone = (side(stage, changed, part, steps) for part in ("plus", "minus"))
     if not stage.back:
-        steps.append(Step(make(late, f"SELECT _k FROM {come} UNION SELECT _k FROM {gone}"), "late"))
+        steps.append(Step(make(late, f"SELECT _k FROM {come} AS c UNION SELECT _k FROM {gone} AS g"), "late"))
         return steps + redo(stage, come, gone, late)
     heads = scratch(table, "heads")
-    touched = f"SELECT _k FROM {come} UNION SELECT _k FROM {gone}"
+    touched = f"SELECT _k FROM {come} AS c UNION SELECT _k FROM {gone} AS g"
     steps += [
         Step(make(heads, f"SELECT * FROM {head(stage)} WHERE _k IN ({touched})"), "heads"),
         Step(make(late, late_buckets(stage, come, gone, heads)), "late"),
@@ -198,6 +204,30 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
     return steps
 
 
+def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
+    """The input's added or removed rows with their bucket: read in place where that is a mere scan.
+
+    Of removed rows only the partition and the identity matter, so that the
+    sources need not fetch the rest of an old row.
+    """
+    name = {"plus": "in+", "minus": "in-"}[part]
+    node = stage.input if part == "plus" else removal(stage)
+    text = render(node, part, changed)
+    text = text or f"SELECT * FROM ({render(node, 'new', frozenset())}) AS e WHERE FALSE"
+    rows = f"SELECT *, {bucket(operator(stage).partition)} AS _k FROM ({text}) AS i"
+    if all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(node)):
+        steps.append(Step(f"SELECT count(*) FROM ({rows}) AS c", name))
+        return f"({rows})"
+    place = scratch(stage.table, name)
+    steps.append(Step(make(place, rows), name))
+    return place
+
+
+def removal(stage: Stage) -> r.Relation:
+    """The input with just the columns that tell which stored rows go."""
+    return prune(stage.input, frozenset({*operator(stage).partition, *stage.ids}))
+
+
 def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     """Buckets that lost a row, or gained one that does not come after their head's last row."""
     window = operator(stage)
@@ -205,21 +235,21 @@ def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     after = precedes("h", "f", terms)
     matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
     return (
-        f"SELECT _k FROM {gone} UNION SELECT f._k FROM {come} AS f JOIN {heads} AS h ON {matched} "
+        f"SELECT _k FROM {gone} AS g UNION SELECT f._k FROM {come} AS f JOIN {heads} AS h ON {matched} "
         f"WHERE h._back = 1 AND NOT ({after})"
     )
 
 
 def missing_ids(stage: Stage) -> list[r.Order]:
     used = {o.column for o in operator(stage).order + operator(stage).ties}
-    return [r.Order(i) for i in stage.ids if i not in used]
+    return [r.Order(i) for i in last_resort(stage) if i not in used]
 
 
 def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
     cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
     in_order = f"_k NOT IN (SELECT _k FROM {late})"
-    fresh, old = f"SELECT * FROM {come} WHERE {in_order}", f"SELECT * FROM {heads} WHERE {in_order}"
+    fresh, old = f"SELECT * FROM {come} AS c WHERE {in_order}", f"SELECT * FROM {heads} WHERE {in_order}"
     when = ("in+",)
     was_open = f"coalesce(_was <= {stage.open}, TRUE)"
     return [
@@ -246,7 +276,7 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     old = f"SELECT {cols} FROM {history(stage)} WHERE {in_late}"
     old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
     stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
-    source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} WHERE {in_late}"
+    source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} AS c WHERE {in_late}"
     if stage.open:
         source = stay.format(f"({old_heads})") + f" UNION ALL {source}"
     when = ("late",)

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strandline.compiler import Plan, compile
+from strandline.compiler import Plan, compile, force, programs, recompute_plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
 from strandline.errors import (
-    CompileError, EngineError, SchemaError, StrandlineError, UnknownNameError, UsageError, nearest,
+    CompileError, EngineError, SchemaError, StrandlineError, StrictError, UnknownNameError, UsageError, nearest,
 )
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, ModelRun, Parity, Run, Schema, utc_now
@@ -125,8 +125,7 @@ class Warehouse:
         with self._changing(f"adding columns to {old.name}"):
             for column, kind in added:
                 self.engine.execute(f"ALTER TABLE {stored(old.stored)} ADD COLUMN {quote(column)} {kind}")
-            if not table.key:
-                self.engine.execute(f"UPDATE {stored(old.stored)} SET _k = {intake.identity(table)}")
+            self.engine.execute(intake.rehash_statement(table))
             self.engine.execute(intake.view_statement(table))
             self.engine.execute(query("drop_table"), [old.name])
             self.engine.execute(query("put_table"), [old.name, definitions.to_json(table)])
@@ -151,7 +150,14 @@ class Warehouse:
         return {m.name: self._sql[m.name.lower()] for m in self._models.values()}
 
     def create_model(
-        self, name: str, sql: str, *, strict: bool = False, metadata: bool = False, views: bool = False
+        self,
+        name: str,
+        sql: str,
+        *,
+        strict: bool = False,
+        strategy: str | None = None,
+        metadata: bool = False,
+        views: bool = False,
     ) -> bool:
         """Compile, fill and keep a query from now on; False where it is there already, unchanged.
 
@@ -159,19 +165,51 @@ class Warehouse:
         Raises CompileError before anything is created.
         """
         self._writable()
-        settings = {"strict": strict, "metadata": metadata, "views": views}
+        settings: dict[str, object] = {"strict": strict, "metadata": metadata, "views": views, "strategy": strategy}
         known = self._models.get(name.lower())
         if known is not None and self._sql[name.lower()].strip() == sql.strip() and known.settings == settings:
             return False
         if known is None:
             self._unused(name)
         self._flush()
-        plan = self._compiled(name, sql, strict)
+        plan = force(self._compiled(name, sql, strict), strategy)
         shape = self._shape(name, sql, plan)
+        plan = self._runnable(plan, shape)
+        try:
+            self._install(known, name, sql, plan, shape, settings)
+        except EngineError as error:
+            if plan.full_reason:
+                raise
+            # the query itself is fine (it was described): the engine refuses what was made of it
+            plan = recompute_plan(plan, f"the engine refuses its stages: {error.message}", as_written=True)
+            if strict:
+                raise StrictError(plan.full_reason, where=f"model {name}", hint="rewrite the query.") from error
+            self._install(known, name, sql, plan, shape, settings)
+        return True
+
+    def _install(
+        self,
+        known: ModelDefinition | None,
+        name: str,
+        sql: str,
+        plan: Plan,
+        shape: tuple[Column, ...],
+        settings: Mapping[str, object],
+    ) -> None:
+        """Create or replace a model, in one transaction."""
         definition = definitions.model_definition(known.name if known else name, plan, shape, settings, self._catalog())
         with self._changing(f"creating model {name}"), self._own_batch():
             self._replace(definition, sql, plan) if known else self._add(definition, sql, plan)
-        return True
+
+    def _runnable(self, plan: Plan, shape: tuple[Column, ...]) -> Plan:
+        """The plan, if its recompute says the same as the user's text; else a recompute of that text."""
+        try:
+            same = [c.type for c in self.engine.describe(plan.query)] == [c.type for c in shape]
+        except EngineError:
+            same = False
+        if same:
+            return plan
+        return recompute_plan(plan, "the query's text cannot be taken apart faithfully", as_written=True)
 
     def drop_model(self, name: str) -> None:
         """Drop a model that no other model reads, with all its state."""
@@ -225,8 +263,9 @@ class Warehouse:
         self._store_change(definition, sql, plan)
         for name in above:
             old, text = self._models[name.lower()], self._sql[name.lower()]
-            again = self._compiled(old.name, text, bool(old.settings.get("strict")))
+            again = force(self._compiled(old.name, text, bool(old.settings.get("strict"))), forced_by(old))
             shape = self._shape(old.name, text, again)
+            again = recompute_plan(again, old.fallback, as_written=True) if old.fallback else self._runnable(again, shape)
             renewed = definitions.model_definition(old.name, again, shape, old.settings, self._catalog())
             self._create_stored(renewed, again)
             self._store_change(renewed, text, again)
@@ -260,7 +299,10 @@ class Warehouse:
         """The model's plan, compiled once per process."""
         key = name.lower()
         if key not in self._plans:
-            self._plans[key] = self._compiled(self._models[key].name, self._sql[key], False)
+            known = self._models[key]
+            plan = force(self._compiled(known.name, self._sql[key], False), forced_by(known))
+            fallback = known.fallback
+            self._plans[key] = recompute_plan(plan, fallback, as_written=True) if fallback else plan
         return self._plans[key]
 
     # ── changes ─────────────────────────────────────────────────────────────
@@ -300,11 +342,7 @@ class Warehouse:
         """Changes, files, rejects and positions of one batch: committed together at the end, or not at all."""
         self._writable()
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
-        if not self._waiting:
-            # nothing waits yet: find out whether anything comes before paying for a transaction
-            self.engine.execute("BEGIN")
-        else:
-            self.engine.execute("BEGIN")
+        self.engine.execute("BEGIN")
         try:
             yield b
             if b.empty:
@@ -447,6 +485,12 @@ class Warehouse:
         """Stored tables that some stage reads: their changes are handed on."""
         return frozenset(t for m in self._models.values() for t in m.inputs)
 
+    def _removed_columns(self, table: TableDefinition) -> frozenset[str]:
+        """What all models want to know of a removed row of a source table."""
+        readers = [n for n, m in self._models.items() if table.stored in m.inputs]
+        stages = [s for n in readers for s in self._plan(n).stages]
+        return frozenset(c for s in stages for c in programs.removed_columns(s, table.stored))
+
     def _next_seq(self) -> int:
         self._seq += 1
         return self._seq
@@ -477,3 +521,9 @@ class Warehouse:
         values = [batch.seq, batch.batch_id, batch.kind, batches.naive(batch.started_at), now, 0, 0, 0.0]
         self.engine.execute(query("put_batch"), values)
         self._batch_seq = batch.seq
+
+
+def forced_by(model: ModelDefinition) -> str | None:
+    """The strategy that a model's settings ask for."""
+    strategy = model.settings.get("strategy")
+    return str(strategy) if strategy else None

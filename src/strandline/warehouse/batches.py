@@ -67,7 +67,9 @@ class OpenBatch:
         from dataclasses import replace as evolve
 
         self.warehouse.engine.execute(query("finish_file"), [rows, rejected, status, file_id])
-        known = self.files[file_id]
+        known = self.files.get(file_id)
+        if known is None:  # a file of an earlier batch, some of whose rows were released
+            return
         self.files[file_id] = evolve(known, rows=rows, rejected=rejected, status=status, file_id=file_id)  # type: ignore[arg-type]
 
     def quarantine(self, rejects: Sequence[Reject]) -> None:
@@ -114,15 +116,17 @@ def commit(b: OpenBatch) -> Run:
     """Apply, maintain and record; runs inside the warehouse's transaction."""
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh._waiting.values())
-    tables = tuple(intake.resolve(wh.engine, t) for t in waiting)
+    taken = [intake.resolve(wh.engine, t, wh._removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
+    tables = tuple(t.run for t in taken)
     wh._waiting.clear()
     follow_replaced_files(b)
     change = maintain.Change(shared=wh._shared())
-    for table, run in zip(waiting, tables, strict=True):
-        if run.inserted + run.deleted:
-            change.tables.add(table.stored)
-            change.rows[table.stored] = run.inserted + run.deleted
-    models = tuple(wh._refresh_model(name, change) for name in wh._order()) if change.tables else ()
+    for table, took in zip(waiting, taken, strict=True):
+        if took.run.inserted + took.run.deleted:
+            (change.rebuilt if took.bulk else change.tables).add(table.stored)
+            change.rows[table.stored] = took.run.inserted + took.run.deleted
+    touched = change.tables or change.rebuilt
+    models = tuple(wh._refresh_model(name, change) for name in wh._order()) if touched else ()
     done = tuple(m for m in models if m is not None)
     seconds = time.perf_counter() - started
     write_record(b, tables, done, seconds)

@@ -59,6 +59,8 @@ class ModelDefinition:
     inputs: tuple[str, ...]
     """Stored tables whose change may change the model."""
     settings: Mapping[str, object] = field(default_factory=dict)
+    fallback: str = ""
+    """Why the engine would not run the compiled stages, where the model is recomputed as written instead."""
     layout: int = LAYOUT
 
     def readable(self) -> Readable:
@@ -88,6 +90,7 @@ def model_definition(
         tuple(sorted(plan.reads)),
         tuple(sorted(inputs)),
         dict(settings),
+        plan.full_reason if plan.query == plan.sql.strip().rstrip(";") else "",
     )
 
 

@@ -8,6 +8,7 @@ number, so that a delete takes one of them. Unchanged rows are no change.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = "getvariable('strandline_batch')::BIGINT"
-PROVENANCE = "_file, _line"
+HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What one table took in; `bulk` loads leave no change set, models that read the table are filled anew."""
+
+    run: TableRun
+    bulk: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Incoming:
 def create_statements(table: TableDefinition) -> list[str]:
     """The stored table and the view the user sees."""
     cols = ", ".join(f"{quote(n)} {t}" for n, t in table.columns)
-    hidden = "_rid BIGINT, _k UBIGINT, _batch BIGINT, _file BIGINT, _line BIGINT"
+    hidden = "_rid BIGINT, _k UBIGINT, _h UBIGINT, _batch BIGINT, _file BIGINT, _line BIGINT"
     return [f"CREATE TABLE {stored(table.stored)} ({cols}, {hidden})", view_statement(table)]
 
 
@@ -53,6 +62,11 @@ def view_statement(table: TableDefinition) -> str:
 def identity(table: TableDefinition) -> str:
     """The hash by which stored rows are found: of the key, or of the whole row of a bag."""
     return f"hash({listed(table.key or table.names)})"
+
+
+def rehash_statement(table: TableDefinition) -> str:
+    """The row hashes of a table whose columns have changed."""
+    return f"UPDATE {stored(table.stored)} SET _k = {identity(table)}, _h = hash({listed(table.names)})"
 
 
 def stage(
@@ -147,21 +161,51 @@ def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int)
     )
 
 
-def resolve(engine: Engine, table: TableDefinition) -> TableRun:
-    """Apply the waiting rows to the stored table; the change set is left in its plus and minus tables."""
+def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> Intake:
+    """Apply the waiting rows to the stored table; the change set is left in its plus and minus tables.
+
+    `wanted` names the columns that models want of removed rows. At least
+    `bulk_rows` rows into an empty table are written straight, and say so.
+    """
     waiting = Incoming(table).waiting
     rows = engine.execute(f"SELECT count(*) FROM {waiting}")
-    (keyed if table.key else bag)(engine, table, rows)
-    removed = engine.execute(f"SELECT count(*) FROM {minus(table.stored)}")
-    added = engine.execute(f"SELECT count(*) FROM {plus(table.stored)}")
-    target, cols = stored(table.stored), listed(table.names)
+    distinct = not table.key or engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {waiting}") == rows
+    if rows >= bulk_rows and distinct and fresh_start(engine, table):
+        fill(engine, table)
+        return Intake(TableRun(table.name, rows, 0), bulk=True)
+    if table.key:
+        removed, added = keyed(engine, table, distinct, wanted)
+    else:
+        removed, added = bag(engine, table)
+    target = stored(table.stored)
     if removed:
         engine.execute(f"DELETE FROM {target} WHERE _rid IN (SELECT _rid FROM {minus(table.stored)})")
     if added:
-        everything = f"{cols}, _rid, _k, _batch, {PROVENANCE}"
-        engine.execute(f"INSERT INTO {target} ({everything}) SELECT {everything} FROM {plus(table.stored)}")
+        cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
+        engine.execute(f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {plus(table.stored)}")
     engine.execute(f"DROP TABLE {waiting}")
-    return TableRun(table.name, added, removed, max(0, rows - max(added, removed)))
+    return Intake(TableRun(table.name, added, removed, max(0, rows - max(added, removed))))
+
+
+def fresh_start(engine: Engine, table: TableDefinition) -> bool:
+    """True where nothing is stored yet and nothing is to be deleted."""
+    empty = not engine.execute(f"SELECT count(*) FROM {stored(table.stored)}")
+    return empty and not engine.execute(f"SELECT count(*) FROM {Incoming(table).waiting} WHERE _op < 0")
+
+
+def fill(engine: Engine, table: TableDefinition) -> None:
+    """The first load, written once."""
+    waiting = Incoming(table).waiting
+    cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
+    engine.execute(f"INSERT INTO {stored(table.stored)} ({cols}) {new_rows(table, f'FROM {waiting} AS l', fresh_rid('ORDER BY l._seq'))}")
+    engine.execute(f"DROP TABLE {waiting}")
+
+
+def new_rows(table: TableDefinition, source: str, rid: str) -> str:
+    """Waiting rows `l` as stored rows."""
+    names = listed(table.names, "l.")
+    key = f"hash({listed(table.key or table.names, 'l.')})"
+    return f"SELECT {names}, {rid} AS _rid, {key} AS _k, hash({names}) AS _h, {BATCH} AS _batch, l._file, l._line {source}"
 
 
 def fresh_rid(order: str) -> str:
@@ -169,55 +213,62 @@ def fresh_rid(order: str) -> str:
     return f"({BATCH} * 4294967296 + row_number() OVER ({order}))"
 
 
-def keyed(engine: Engine, table: TableDefinition, rows: int) -> None:
-    """The batch's last row per key against the stored row of that key."""
+def keyed(engine: Engine, table: TableDefinition, distinct: bool, wanted: Collection[str]) -> tuple[int, int]:
+    """The batch's last row per key against the stored row of that key; (removed, added).
+
+    Stored rows are found by the hash column `_k` (8 bytes a row to scan, with a
+    Bloom filter of the batch) and, where keys grow with time, by the key's zone
+    maps, which then leave nothing to scan. Whether a row really changed is told
+    by `_h`, so that no other column of an old row is read unless a model wants it.
+    """
     at = Incoming(table)
-    last, known = at.part("last"), at.part("known")
-    key = listed(table.key)
-    source = f"SELECT *, {identity(table)} AS _k FROM {at.waiting}"
-    if engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {at.waiting}") < rows:
-        source += f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY _seq DESC) = 1"
-    engine.execute(make(last, source))
-    target = stored(table.stored)
+    last, known = at.waiting, at.part("known")
+    if not distinct:
+        last = at.part("last")
+        by = f"PARTITION BY {listed(table.key)} ORDER BY _seq DESC"
+        engine.execute(make(last, f"SELECT * FROM {at.waiting} QUALIFY row_number() OVER ({by}) = 1"))
+    hashed = f"(SELECT *, {identity(table)} AS _k, hash({listed(table.names)}) AS _h FROM {last})"
+    found = 0 if table.append_only else engine.execute(make(known, lookup(table, hashed, wanted)))
+    if not found:
+        engine.execute(make(minus(table.stored), f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0"))
+        fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
+        return 0, engine.execute(make(plus(table.stored), fresh))
+    match = same(table.key, "t", "l").replace("IS NOT DISTINCT FROM", "=")
+    joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
+    rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})"
+    added = engine.execute(make(plus(table.stored), new_rows(table, joined, rid)))
+    old = f"SELECT t.* FROM {known} AS t JOIN {hashed} AS l ON {match} WHERE l._op < 0 OR t._h <> l._h"
+    return engine.execute(make(minus(table.stored), old)), added
+
+
+def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
+    """The columns kept of removed rows: key and identity, and what models want."""
+    lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
+    return listed([*(n for n in table.names if n.lower() in lowered), "_rid", "_k", "_h"])
+
+
+def lookup(table: TableDefinition, hashed: str, wanted: Collection[str]) -> str:
+    """The stored rows of the batch's keys."""
     match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
-    lookup = f"SELECT t.* FROM {target} AS t SEMI JOIN {last} AS l ON {match}"
-    found = engine.execute(make(known, lookup + (" WHERE FALSE" if table.append_only else "")))
-    differs = f"NOT ({same(table.names, 'l', 't')})"
-    joined = f"FROM {last} AS l LEFT JOIN {known} AS t ON {match}" if found else f"FROM (SELECT *, NULL::BIGINT AS _old FROM {last}) AS l"
-    rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})" if found else fresh_rid("ORDER BY l._seq")
-    wanted = f" AND (t._rid IS NULL OR {differs})" if found else ""
-    engine.execute(
-        make(
-            plus(table.stored),
-            f"SELECT {listed(table.names, 'l.')}, {rid} AS _rid, l._k, {BATCH} AS _batch, l._file, l._line {joined} WHERE l._op > 0{wanted}",
-        )
-    )
-    gone = f"(l._op < 0 OR {differs})"
-    engine.execute(make(minus(table.stored), f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {known} AS t JOIN {last} AS l ON {match} WHERE {gone}"))
+    return f"SELECT {removed_list(table, wanted)} FROM (SELECT t.* FROM {stored(table.stored)} AS t SEMI JOIN {hashed} AS l ON {match}) AS f"
 
 
-def bag(engine: Engine, table: TableDefinition, rows: int) -> None:
-    """Insertions and deletions of equal rows cancel; what is left of the deletions takes that many copies."""
+def bag(engine: Engine, table: TableDefinition) -> tuple[int, int]:
+    """Insertions and deletions of equal rows cancel; the deletions left take that many stored copies each."""
     at, cols = Incoming(table), listed(table.names)
-    key = identity(table)
-    target = stored(table.stored)
-    columns = f"SELECT {cols}, {fresh_rid('ORDER BY _seq')} AS _rid, {key} AS _k, {BATCH} AS _batch, {PROVENANCE} FROM"
-    nothing = f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"
+    target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
     if not engine.execute(f"SELECT count(*) FROM {at.waiting} WHERE _op < 0"):
-        engine.execute(make(minus(table.stored), nothing))
-        engine.execute(make(plus(table.stored), f"{columns} {at.waiting}"))
-        return
+        engine.execute(make(minus(table.stored), f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"))
+        return 0, engine.execute(make(plus(table.stored), new_rows(table, f"FROM {at.waiting} AS l", rid)))
     net, numbered = at.part("net"), f"row_number() OVER (PARTITION BY {cols}, _op ORDER BY _seq) AS _copy"
     twin = f"count(*) OVER (PARTITION BY {cols}, _copy) = 2"
-    inner = f"SELECT *, {key} AS _k, {numbered} FROM {at.waiting}"
+    inner = f"SELECT *, {numbered} FROM {at.waiting}"
     engine.execute(make(net, f"SELECT * EXCLUDE (_copy) FROM ({inner}) QUALIFY NOT {twin}"))
-    engine.execute(make(plus(table.stored), f"{columns} (SELECT * EXCLUDE (_k) FROM {net} WHERE _op > 0)"))
-    wanted = f"SELECT {cols}, _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
+    added = engine.execute(make(plus(table.stored), new_rows(table, f"FROM {net} AS l WHERE l._op > 0", rid)))
+    wanted = f"SELECT {cols}, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
     copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')} ORDER BY t._rid)"
-    engine.execute(
-        make(
-            minus(table.stored),
-            f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {target} AS t JOIN ({wanted}) AS w "
-            f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n",
-        )
+    gone = (
+        f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {target} AS t JOIN ({wanted}) AS w "
+        f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n"
     )
+    return engine.execute(make(minus(table.stored), gone)), added

@@ -121,7 +121,7 @@ COSTLIEST = ["stateless", "carry", "merge", "partition", "keyed", "full"]
 def rebuild_reason(engine: Engine, plan: Plan, definition: ModelDefinition, change: Change) -> str:
     """Why filling anew is the way: an input was made anew, or so much changed that it is cheaper."""
     if set(definition.inputs) & change.rebuilt:
-        return "an input was filled anew"
+        return "an input was filled for the first time or anew"
     changed = max((change.rows.get(t, 0) for t in definition.inputs), default=0)
     if changed < REBUILD_ROWS or plan.full_reason:
         return ""
@@ -143,7 +143,9 @@ def rebuild(
     change.rebuilt |= {definition.table, *(s.table for s in plan.stages)}
     rows = engine.execute(f"SELECT count(*) FROM {stored(definition.table)}")
     rows_in = sum(change.rows.get(t, 0) for t in definition.inputs)
-    return ModelRun(definition.name, "full", why, rows_in, rows, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    stage = StageRun(definition.name, definition.table, "query", "full", why, rows_in, rows, seconds)
+    return ModelRun(definition.name, "full", why, rows_in, rows, seconds, (stage,))
 
 
 def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Programs) -> StageRun | None:
@@ -166,7 +168,9 @@ def stage_run(
 ) -> StageRun:
     """The record of a stage's run; its change is announced to what reads it."""
     rows_in = sum(change.rows.get(t, 0) for t in stage.reads & change.tables)
-    if counts["shared"]:
+    if counts.get("in") == 0:
+        out = 0
+    elif counts["shared"]:
         out = sum(engine.execute(f"SELECT count(*) FROM {t}") for t in (plus(stage.table), minus(stage.table)))
     else:
         out = max(counts.get("plus", 0) + counts.get("minus", 0), counts.get("carried", 0) + counts.get("new", 0))
