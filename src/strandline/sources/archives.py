@@ -27,7 +27,7 @@ _SPOOL = 64 << 20
 
 
 class Stream:
-    """Decompressed bytes; a broken archive is a `FileRefusedError` where it shows, which may be at its end."""
+    """Decompressed bytes; a broken archive is refused where it shows, which may be at its end."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -39,7 +39,7 @@ class Stream:
 
 
 def compression_of(path: Path) -> Compression:
-    """How a file is compressed, by its first bytes. Raises FileRefusedError for a kind that is not read here."""
+    """How a file is compressed, by its first bytes. Raises FileRefusedError for a kind not read here."""
     with path.open("rb") as file:
         head = file.read(8)
     for magic, name in _UNKNOWN:

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +30,8 @@ _REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _PATTERNS = {
     "integer": r"^[+-]?[0-9]+(\.0*)?$",
-    "decimal": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$",
-    "float": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?$",
+    "decimal": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?$",
+    "float": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?$",
     "date": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     "timestamp": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?"
     r"( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$",
@@ -211,11 +211,10 @@ def _exact(text: str, to: ColumnType) -> Decimal | None:
         return Decimal(0)
     if number.adjusted() >= to.precision - to.scale:
         return None
-    wide = Context(prec=len(text) + 100)
-    scaled = number.scaleb(to.scale, wide)
-    if scaled != scaled.to_integral_value(context=wide):
-        return None
-    return Decimal(int(scaled)).scaleb(-to.scale, wide)
+    sign, digits, exponent = number.as_tuple()
+    bare = "".join(map(str, digits)).rstrip("0")
+    exponent = int(exponent) + len(digits) - len(bare)
+    return Decimal((sign, tuple(map(int, bare)), exponent)) if exponent >= -to.scale else None
 
 
 def _float(values: pa.Array, to: ColumnType) -> Casted:

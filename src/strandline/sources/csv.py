@@ -18,7 +18,7 @@ from strandline.sources.casting import from_text
 from strandline.sources.infer import Guess
 from strandline.sources.plan import ABSENT, FileRefusedError, Plan, Target, match, plan_for
 from strandline.sources.records import Records, Shape, first_record, records
-from strandline.sources.text import BOM, block_size, blocks, head
+from strandline.sources.text import BOM, block_size, blocks, check, head
 
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -56,6 +56,7 @@ class Layout:
 def layout(path: Path, compression: Compression, options: CsvOptions, known: Sequence[str]) -> Layout:
     """Read the header. Raises FileRefusedError where there is none or it can not be used."""
     start = head(path, compression, options.encoding)
+    check(path, compression, options.encoding)
     first_line = start.lstrip(b"\r\n").partition(b"\n")[0]
     if b"\r" in first_line.rstrip(b"\r"):
         raise FileRefusedError("its lines end in a lone carriage return, expected LF or CRLF")

@@ -33,7 +33,7 @@ class _Seen:
 
 
 def plan(path: Path, compression: Compression, encoding: str, to: Target) -> JsonPlan:
-    """Match the file's fields with the table. Raises FileRefusedError where none of them, or no key, is there."""
+    """Match the file's fields with the table. Raises FileRefusedError where none, or no key, is there."""
     start = head(path, compression, encoding)
     if start.lstrip().startswith(b"["):
         raise FileRefusedError("it is one JSON list, expected JSON Lines: one object a line")

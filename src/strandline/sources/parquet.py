@@ -72,7 +72,7 @@ def _wanted(found: pa.Schema, to: Plan) -> list[str]:
 def _opened(path: Path, compression: Compression) -> Iterator[pq.ParquetFile]:
     with seekable(path, compression) as raw:
         try:
-            with pq.ParquetFile(raw) as file:
+            with pq.ParquetFile(raw, page_checksum_verification=True) as file:
                 yield file
         except pa.ArrowInvalid as error:
             raise FileRefusedError(f"the Parquet file is damaged or cut short: {error}") from error

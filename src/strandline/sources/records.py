@@ -227,10 +227,14 @@ def _width_reason(fields: int, shape: Shape) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record read by itself: where the text behind it begins, its fields in strict form."""
+    """A record read by itself: where the text behind it begins, its fields in strict form.
+
+    `loose` where a quote stands within an unquoted field: fine on one line, doubtful over several.
+    """
 
     stop: int
     fields: tuple[bytes, ...]
+    loose: bool = False
 
 
 @dataclass(slots=True)
@@ -250,7 +254,7 @@ def _careful(buffer: bytes, at: int, shape: Shape, line: int, last: bool, most: 
     taken, begin = _Taken(at, line, [], [], [], []), at
     while at < len(buffer) and at - begin < most:
         one = _one(buffer, at, shape.delimiter)
-        if not last and (one is None or (isinstance(one, Record) and _doubtful(one, buffer, at, shape))):
+        if not last and _waits(one, buffer, at, shape):
             break
         stop = _take(taken, buffer, at, one, shape)
         taken.line, at = taken.line + buffer.count(b"\n", at, stop), stop
@@ -263,16 +267,16 @@ def _careful(buffer: bytes, at: int, shape: Shape, line: int, last: bool, most: 
 
 def _take(taken: _Taken, buffer: bytes, at: int, one: Record | str | None, shape: Shape) -> int:
     """Sort one record; the place behind it."""
-    if isinstance(one, Record) and len(one.fields) == shape.width:
-        if one.fields != (b"",) or buffer[at] not in (_LF, _CR):
-            taken.data.append(shape.delimiter.join(one.fields) + b"\n")
-            taken.lines.append(taken.line)
-            taken.spans.append((at - taken.begin, _content_end(buffer, at, one.stop) - taken.begin))
-        return one.stop
     if isinstance(one, Record):
         stop, reason = _until_good(buffer, at, one, shape), _width_reason(len(one.fields), shape)
         if not buffer[at:stop].strip(b"\r\n"):
             return stop
+        if stop == one.stop and len(one.fields) == shape.width:
+            taken.data.append(shape.delimiter.join(one.fields) + b"\n")
+            taken.lines.append(taken.line)
+            taken.spans.append((at - taken.begin, _content_end(buffer, at, stop) - taken.begin))
+            return stop
+        reason = reason if len(one.fields) != shape.width else _QUOTES
     else:
         stop = buffer.find(b"\n", at) + 1
         reason = one or (_QUOTES if stop else f"the record is longer than {LONGEST >> 20} MiB")
@@ -291,22 +295,26 @@ def _field_pattern(delimiter: bytes) -> re.Pattern[bytes]:
 
 def _one(buffer: bytes, at: int, delimiter: bytes) -> Record | str | None:
     """The record at `at`; a reason where its quotes are broken; None where it does not end here."""
-    fields: list[bytes] = []
-    field = _field_pattern(delimiter)
     stop = buffer.find(b"\n", at) + 1
     if stop and buffer.find(b'"', at, stop) < 0 and buffer.find(b"\r", at, stop - 2) < 0:
         end = _content_end(buffer, at, stop)
         return Record(stop, tuple(buffer[at:end].split(delimiter)))
+    fields: list[bytes] = []
+    field, loose = _field_pattern(delimiter), False
     while True:
         match = field.match(buffer, at)
         if match is None:
             return _no_field(buffer, at)
-        fields.append(match[0] if match[1] is not None else _unquoted(match[0], buffer[match.end()]))
+        if match[1] is None:
+            loose = loose or b'"' in match[0]
+            fields.append(_unquoted(match[0], buffer[match.end()]))
+        else:
+            fields.append(match[0])
         at = match.end()
         if buffer[at] == _CR:
             at += 1
         if buffer[at] == _LF:
-            return Record(at + 1, tuple(fields))
+            return Record(at + 1, tuple(fields), loose)
         at += 1
 
 
@@ -330,20 +338,24 @@ def _unquoted(value: bytes, behind: int) -> bytes:
 
 
 def _until_good(buffer: bytes, at: int, one: Record, shape: Shape) -> int:
-    """Where a record of a wrong width ends: before the first of its lines that is a record by itself."""
+    """Where a record ends that may be torn: before the first of its lines that is a record by itself."""
+    if len(one.fields) == shape.width and not one.loose:
+        return one.stop
     stop = buffer.find(b"\n", at) + 1
     while stop < one.stop:
         other = _one(buffer, stop, shape.delimiter)
-        if isinstance(other, Record) and len(other.fields) == shape.width:
+        if isinstance(other, Record) and len(other.fields) == shape.width and not other.loose:
             return stop
         stop = buffer.find(b"\n", stop) + 1
     return one.stop
 
 
-def _doubtful(one: Record, buffer: bytes, at: int, shape: Shape) -> bool:
-    """Whether more text could change how a torn record of several lines is cut."""
-    torn = len(one.fields) != shape.width and buffer.count(b"\n", at, one.stop) > 1
-    return torn and len(buffer) - one.stop < _CAREFUL
+def _waits(one: Record | str | None, buffer: bytes, at: int, shape: Shape) -> bool:
+    """Whether more text could change how this record is cut."""
+    if not isinstance(one, Record):
+        return one is None or buffer.find(b"\n", at) < 0
+    torn = len(one.fields) != shape.width or one.loose
+    return torn and buffer.count(b"\n", at, one.stop) > 1 and len(buffer) - one.stop < _CAREFUL
 
 
 def _content_end(buffer: bytes, at: int, stop: int) -> int:

@@ -28,6 +28,17 @@ def blocks(path: Path, compression: Compression, encoding: str, size: int) -> It
         yield _without_bom(raw if _is_utf8(encoding) else _recoded(raw, encoding))
 
 
+def check(path: Path, compression: Compression, encoding: str) -> None:
+    """Decode to the end, keeping nothing; UTF-8 is checked record by record instead.
+
+    Raises FileRefusedError where the encoding does not fit.
+    """
+    if not _is_utf8(encoding):
+        with blocks(path, compression, encoding, 1 << 20) as text:
+            for _ in text:
+                pass
+
+
 def with_last(text: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Every block with whether it is the last one; at least one, which may be empty."""
     held = b""
@@ -45,7 +56,7 @@ def behind_line_end(block: bytes) -> tuple[bytes, bool]:
 
 
 def head(path: Path, compression: Compression, encoding: str) -> bytes:
-    """The beginning of a file's text (64 KiB). Raises FileRefusedError for UTF-16, binary data or nothing at all."""
+    """The beginning of a file's text (64 KiB). Raises FileRefusedError for UTF-16, binary data or none."""
     with blocks(path, compression, encoding, HEAD) as text:
         start = next(text, b"")
     if not start.strip():

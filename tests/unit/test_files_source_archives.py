@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_landing import Landing
+
+CSV = b"id,name,amount\n" + b"".join(b"%d,n%d,1.50\n" % (i, i) for i in range(1000))
+FIRST = (0, "n0", Decimal("1.50"))
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Landing:
+    return Landing(tmp_path)
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", gzip.compress(CSV)),
+        ("a.csv", gzip.compress(CSV)),
+        ("a.csv.gz", CSV),
+        ("a.csv.gz", gzip.compress(CSV[:500]) + gzip.compress(CSV[500:])),
+        ("a.csv.zst", zstd(CSV)),
+        ("a.csv.zst", zstd(CSV[:500]) + zstd(CSV[500:])),
+        ("a.csv.zip", zipped(("a.csv", CSV))),
+        ("a.zip", zipped(("folder/b.csv", CSV))),
+        ("a.zip", zipped(("folder/", b""), ("b.csv", CSV), ("__MACOSX/._b.csv", b"x"))),
+        ("a", gzip.compress(CSV)),
+    ],
+)
+def test_compression_is_seen_from_the_first_bytes(feed: Landing, name: str, content: bytes) -> None:
+    taken = feed.take(name, content)
+    assert taken.rejects == []
+    assert taken.rows[0] == FIRST
+    assert taken.lines == list(range(2, 1002))
+
+
+def test_every_format_can_be_compressed(feed: Landing) -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"id": [1]}), sink)
+    assert feed.take("a.parquet.zip", zipped(("a.parquet", sink.getvalue()))).rows[0][0] == 1
+    assert feed.take("b.zst", zstd(sink.getvalue())).rows[0][0] == 1
+    assert feed.take("c.jsonl.gz", gzip.compress(b'{"id":1}\n')).rows[0][0] == 1
+    assert feed.take("d.zip", zipped(("x.ndjson", b'{"id":1}\n'))).rows[0][0] == 1
+
+
+NOISE = gzip.compress(b"id,name,amount\n" + os.urandom(4000).hex().encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(CSV)[:-1], "truncated"),
+        (gzip.compress(CSV)[:100], "truncated"),
+        (gzip.compress(CSV)[:3], "truncated"),
+        (NOISE[:1000] + b"\x00\xff" * 9 + NOISE[1018:], "damaged"),
+        (gzip.compress(CSV) + b"garbage", "damaged"),
+        (gzip.compress(b""), "empty"),
+        (zstd(CSV)[:-1], "damaged"),
+        (zstd(CSV)[:20], "damaged"),
+        (zstd(CSV) + b"garbage", "damaged"),
+        (zipped(("a.csv", CSV))[:-10], "damaged"),
+        (zipped(("a.csv", CSV))[:50], "damaged"),
+        (zipped(), "holds 0 files, expected exactly one"),
+        (zipped(("a.csv", CSV), ("b.csv", CSV)), "holds 2 files, expected exactly one: a.csv, b.csv"),
+        (zipped(("a.csv", b"")), "empty"),
+        (b"BZh91AY&SY" + bytes(50), "bzip2; gzip, zip and zstd are read"),
+        (b"\xfd7zXZ\x00" + bytes(50), "xz"),
+    ],
+)
+def test_a_broken_archive_is_refused_before_a_row_is_handed_over(
+    feed: Landing, content: bytes, reason: str
+) -> None:
+    feed.write("a.csv.x", content)
+    feed.write("good.csv", CSV)
+    broken, good = feed.discover()
+    assert feed.source.new_columns(broken) == ()
+    taken = feed.read(broken)
+    assert reason in taken.reason
+    assert (taken.rejects[0].file, taken.rejects[0].line, taken.rows) == ("a.csv.x", 0, [])
+    assert len(feed.read(good).rows) == 1000
+
+
+def test_a_zip_that_lies_about_its_content_is_refused(feed: Landing) -> None:
+    content = bytearray(zipped(("a.csv", CSV)))
+    content[100] ^= 0xFF
+    assert "damaged" in feed.take("a.zip", bytes(content)).reason
+
+
+def test_an_encrypted_zip_is_refused(feed: Landing) -> None:
+    content = bytearray(zipped(("a.csv", CSV)))
+    central = content.index(b"PK\x01\x02")
+    content[central + 8] |= 1
+    assert "encrypted" in feed.take("a.zip", bytes(content)).reason
