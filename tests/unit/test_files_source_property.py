@@ -46,7 +46,7 @@ def good(draw: st.DrawFn) -> Line:
 
 @st.composite
 def inch(draw: st.DrawFn) -> Line:
-    """A quote inside of an unquoted field is text (at its end it could close one that a line before opened)."""
+    """A quote inside of an unquoted field is text (at its end it might close one opened a line before)."""
     number, name = draw(st.integers(0, 99)), draw(st.sampled_from(['5" pipe', 'a""b', "a\rb"]))
     return Line(f"{number},{name},x\n".encode(), (number, name))
 
