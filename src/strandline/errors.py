@@ -1,19 +1,19 @@
 """Every exception Strandline raises on purpose.
 
-    StrandlineError                 base: what, where, why, what to do next
-    ├── UsageError                  the call or the command line is wrong            (exit 2)
-    │   ├── ConfigurationError      strandline.toml, model settings, unknown names   (exit 2)
-    │   ├── SchemaError             a table, column or type does not fit             (exit 2)
-    │   └── UnknownNameError        no such table, model, column; names the nearest  (exit 2)
-    ├── CompileError                the query cannot be kept                         (exit 2)
-    │   ├── ParseError              it is not SQL the dialect knows
-    │   ├── RejectedError           volatile functions and the like
-    │   └── StrictError             `strict` is set and the plan holds `full`        (exit 3)
-    ├── InputError                  a change set or a file cannot be taken as it is  (exit 1)
-    ├── EngineError                 the database refused a statement                 (exit 1)
-    │   └── LockedError             another process holds the warehouse
-    ├── ModelError                  a Python model's function failed                 (exit 1)
-    └── ParityError                 a maintained table differs from its recompute    (exit 1)
+StrandlineError                 base: what, where, why, what to do next
+├── UsageError                  the call or the command line is wrong            (exit 2)
+│   ├── ConfigurationError      strandline.toml, model settings, unknown names   (exit 2)
+│   ├── SchemaError             a table, column or type does not fit             (exit 2)
+│   └── UnknownNameError        no such table, model, column; names the nearest  (exit 2)
+├── CompileError                the query cannot be kept                         (exit 2)
+│   ├── ParseError              it is not SQL the dialect knows
+│   ├── RejectedError           volatile functions and the like
+│   └── StrictError             `strict` is set and the plan holds `full`        (exit 3)
+├── InputError                  a change set or a file cannot be taken as it is  (exit 1)
+├── EngineError                 the database refused a statement                 (exit 1)
+│   └── LockedError             another process holds the warehouse
+├── ModelError                  a Python model's function failed                 (exit 1)
+└── ParityError                 a maintained table differs from its recompute    (exit 1)
 """
 
 from __future__ import annotations

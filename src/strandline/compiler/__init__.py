@@ -1,6 +1,6 @@
 """SQL in, Plan out; knows no engine.
 
-    parse → qualify (names, types, ties) → reject → lower → PASSES → cut into stages
+parse → qualify (names, types, ties) → reject → lower → PASSES → cut into stages
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from strandline.compiler.stages import cut
 from strandline.compiler.text import DIALECT
 from strandline.errors import ConfigurationError, StrictError, nearest
 
-__all__ = ["PASSES", "Catalog", "Plan", "Readable", "SourceColumn", "Stage", "compile", "force", "recompute_plan"]
+__all__ = [
+    "PASSES",
+    "Catalog",
+    "Plan",
+    "Readable",
+    "SourceColumn",
+    "Stage",
+    "compile",
+    "force",
+    "recompute_plan",
+]
 
 Pass = Callable[[r.Relation], r.Relation]
 
@@ -55,7 +65,9 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
                 f"model {model!r} is strict, and could only be kept by full recompute: {why}",
                 hint="rewrite the query, or set strict = false.",
             ) from None
-        return recompute_plan(Plan(model, sql, text, (), Output("", tuple((n, n) for n in names), ()), reads), str(why))
+        return recompute_plan(
+            Plan(model, sql, text, (), Output("", tuple((n, n) for n in names), ()), reads), str(why)
+        )
     return Plan(model, sql, text, stages, output, reads)
 
 
@@ -73,7 +85,9 @@ def force(plan: Plan, strategy: str | None) -> Plan:
     if strategy == "full":
         return recompute_plan(plan, "the model's settings ask for it")
     if strategy not in FORCED:
-        raise ConfigurationError(f"strategy {strategy!r} cannot be chosen", hint=nearest(str(strategy), [*FORCED, "full", "auto"]))
+        raise ConfigurationError(
+            f"strategy {strategy!r} cannot be chosen", hint=nearest(str(strategy), [*FORCED, "full", "auto"])
+        )
     why = "the model's settings ask for it"
     chosen = {FORCED[strategy]: strategy}
     stages = tuple(

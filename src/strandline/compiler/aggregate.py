@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.delta import Changed, input_step, render
+from strandline.compiler.delta import Changed, render
 from strandline.compiler.finish import finish, replace_rows
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
@@ -44,10 +44,12 @@ def aggregate_strategy(table: str, operator: r.Aggregate, below: r.Relation) -> 
         return Stage(table, operator, below, "merge", "every aggregate is kept as accumulators per group")
     names = ", ".join(sorted({sql(o.expr) for o in stuck}))
     reason = f"{names} cannot be combined from parts: the touched groups are read again"
-    return Stage(table, operator, below, "keyed", reason, cheaper="split such aggregates into a model of their own")
+    return Stage(
+        table, operator, below, "keyed", reason, cheaper="split such aggregates into a model of their own"
+    )
 
 
-def head_of(expr: exp.Expression) -> tuple[exp.Expression, str]:
+def head_of(expr: exp.Expr) -> tuple[exp.Expr, str]:
     """The aggregate call and its FILTER condition as text."""
     if isinstance(expr, exp.Filter):
         return expr.this, f"({sql(expr.expression.this)})"
@@ -65,11 +67,17 @@ def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
         arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
         return (counter(out.name, arg, condition),)
     if isinstance(call, exp.Sum):
-        return (summed(f"{out.name}.sum", call, condition), counter(f"{out.name}.count", sql(call.this), condition))
+        return (
+            summed(f"{out.name}.sum", call, condition),
+            counter(f"{out.name}.count", sql(call.this), condition),
+        )
     if isinstance(call, exp.Avg):
         if inexact(call.this) and not numeric(call.this):
             return None
-        return (summed(f"{out.name}.sum", call, condition), counter(f"{out.name}.count", sql(call.this), condition))
+        return (
+            summed(f"{out.name}.sum", call, condition),
+            counter(f"{out.name}.count", sql(call.this), condition),
+        )
     if isinstance(call, (exp.Min, exp.Max)) and not call.expressions:
         return (extremum(out.name, call, condition),)
     if isinstance(call, (exp.LogicalAnd, exp.LogicalOr)):
@@ -81,16 +89,16 @@ def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
     return None
 
 
-def inexact(expr: exp.Expression) -> bool:
+def inexact(expr: exp.Expr) -> bool:
     """True unless the type is known to add and subtract without rounding."""
     return expr.type is None or expr.type.this in INEXACT or not is_number(expr)
 
 
-def is_number(expr: exp.Expression) -> bool:
+def is_number(expr: exp.Expr) -> bool:
     return expr.type is not None and expr.type.this in exp.DataType.NUMERIC_TYPES
 
 
-def numeric(expr: exp.Expression) -> bool:
+def numeric(expr: exp.Expr) -> bool:
     """A number for certain."""
     return is_number(expr)
 
@@ -103,7 +111,7 @@ def counter(name: str, arg: str | None, condition: str) -> Accumulator:
     return Accumulator(name, text, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
 
 
-def summed(name: str, call: exp.Expression, condition: str) -> Accumulator:
+def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
     """sum(arg): subtracted where exact; floating point is reread when a row leaves (no drift, no poison)."""
     value = sql(call.this)
     base = f"coalesce(sum({value}) FILTER (WHERE {condition}), 0)"
@@ -115,7 +123,7 @@ def summed(name: str, call: exp.Expression, condition: str) -> Accumulator:
     return Accumulator(name, base, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
 
 
-def extremum(name: str, call: exp.Expression, condition: str) -> Accumulator:
+def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
     """min/max(arg): merged on insertion; reread when a value as extreme as the kept one leaves."""
     value, function = sql(call.this), "min" if isinstance(call, exp.Min) else "max"
     sign = "<=" if function == "min" else ">="
@@ -249,9 +257,7 @@ def restricted(stage: Stage, touched: str) -> str:
         return source
     terms = [f"{sql(o.expr)} IS NOT DISTINCT FROM t.{r.quote('g.' + o.name)}" for o in groups]
     renamed = ", ".join(f"{r.quote(o.name)} AS {r.quote('g.' + o.name)}" for o in groups)
-    return (
-        f"SELECT b.* FROM ({source}) AS b SEMI JOIN (SELECT {renamed} FROM {touched}) AS t ON {' AND '.join(terms)}"
-    )
+    return f"SELECT b.* FROM ({source}) AS b SEMI JOIN (SELECT {renamed} FROM {touched}) AS t ON {' AND '.join(terms)}"
 
 
 def merged(stage: Stage, keys: list[str], touched: str, changed: Changed) -> list[Step]:

@@ -128,7 +128,9 @@ def spec(stage: Stage, by: str) -> str:
     if by == "ALL":
         return partition.strip()
     if by == "RANGE":
-        return f"{partition}ORDER BY {ordering(window.order)} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        return (
+            f"{partition}ORDER BY {ordering(window.order)} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+        )
     from strandline.compiler.window import last_resort
 
     order = ordering(window.order + window.ties, last_resort(stage))

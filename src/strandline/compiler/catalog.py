@@ -31,7 +31,7 @@ class Readable:
     table: str
     ids: tuple[str, ...]
     unique: tuple[str, ...] = ()
-    where: exp.Expression | None = None
+    where: exp.Expr | None = None
 
 
 Catalog = Mapping[str, Readable]

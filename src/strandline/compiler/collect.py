@@ -36,5 +36,8 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
         *steps,
         *consolidate(stage, columns(stage), ("plus", "minus")),
         Step(gone, when=("minus",)),
-        Step(f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}", when=("plus",)),
+        Step(
+            f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",
+            when=("plus",),
+        ),
     ]

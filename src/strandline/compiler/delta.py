@@ -73,7 +73,7 @@ def union(node: r.Union, part: str, changed: Changed) -> str | None:
     return f"SELECT * FROM ({' UNION ALL '.join(texts)}) AS x({names})"
 
 
-def joined(kind: str, left: str, right: str, on: exp.Expression | None) -> str:
+def joined(kind: str, left: str, right: str, on: exp.Expr | None) -> str:
     """Two rendered relations, joined."""
     condition = sql(on) if on is not None else "TRUE"
     columns = "l.*, r.*" if kind in ("INNER", "LEFT") else "l.*"

@@ -32,7 +32,10 @@ def replace_rows(stage: Stage, columns: Sequence[str], shared: str = "shared") -
     cols = listed(columns)
     return [
         Step(out, when=("in", "minus")),
-        Step(f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}", when=("in", "plus")),
+        Step(
+            f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",
+            when=("in", "plus"),
+        ),
         *consolidate(stage, columns, ("in", "plus", "minus", shared)),
     ]
 

@@ -61,7 +61,7 @@ def bound(value: object, side: object, sign: int) -> tuple[int | None, bool]:
     return int(text) * (-1 if str(side).upper() == "PRECEDING" else 1), False
 
 
-def head_function(out: r.Out) -> tuple[exp.Expression, str, bool]:
+def head_function(out: r.Out) -> tuple[exp.Expr, str, bool]:
     """The call, its FILTER condition as a node's SQL marker, and whether NULLs are ignored."""
     node, filtered, ignoring = out.expr.this, "", False
     while isinstance(node, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
@@ -92,7 +92,7 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     return framed(call, frame, ignoring)
 
 
-def neighbour(call: exp.Expression, ignoring: bool) -> Reach | str:
+def neighbour(call: exp.Expr, ignoring: bool) -> Reach | str:
     """lag and lead with a constant offset."""
     offset = call.args.get("offset")
     text = offset.name if isinstance(offset, exp.Literal) else "1" if offset is None else ""
@@ -102,7 +102,7 @@ def neighbour(call: exp.Expression, ignoring: bool) -> Reach | str:
     return Reach(back=n) if isinstance(call, exp.Lag) else Reach(ahead=n)
 
 
-def framed(call: exp.Expression, frame: Frame, ignoring: bool) -> Reach | str:
+def framed(call: exp.Expr, frame: Frame, ignoring: bool) -> Reach | str:
     """Aggregates and first/last/nth value over a frame."""
     if frame.end is None:
         return "its frame reaches the end of the partition"
@@ -123,9 +123,11 @@ def framed(call: exp.Expression, frame: Frame, ignoring: bool) -> Reach | str:
     return running(call, peers)
 
 
-def running(call: exp.Expression, peers: bool) -> Reach | str:
+def running(call: exp.Expr, peers: bool) -> Reach | str:
     """Aggregates from the partition's start to the current row."""
-    if not isinstance(call, RUNNING) or (isinstance(call, (exp.Count, exp.Min, exp.Max)) and call.expressions):
+    if not isinstance(call, RUNNING) or (
+        isinstance(call, (exp.Count, exp.Min, exp.Max)) and call.expressions
+    ):
         return "this function has no running form"
     if isinstance(call, exp.Avg) and (inexact(call.this) and not is_number(call.this)):
         return "avg over this type has no running form"

@@ -58,6 +58,9 @@ def rewrite(stage: Stage, place: str, where: str, cols: str, is_head: bool) -> l
     names = f"{cols}, _back" if is_head else cols
     insert = f"INSERT INTO {place} ({names}, _batch) SELECT {names}, {batch()} FROM {new} WHERE {where}"
     return [
-        Step(f"DELETE FROM {place} AS s USING (SELECT * FROM {old} WHERE {where}) AS m WHERE {matched}", when=("shown+",)),
+        Step(
+            f"DELETE FROM {place} AS s USING (SELECT * FROM {old} WHERE {where}) AS m WHERE {matched}",
+            when=("shown+",),
+        ),
         Step(insert, when=("shown+",)),
     ]

@@ -36,7 +36,7 @@ class Context:
     outer: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def lower(query: exp.Expression, ctx: Context) -> Lowered:
+def lower(query: exp.Expr, ctx: Context) -> Lowered:
     """Any query expression."""
     ctx = with_ctes(query, ctx)
     if isinstance(query, exp.Subquery):
@@ -50,7 +50,7 @@ def lower(query: exp.Expression, ctx: Context) -> Lowered:
     raise Unsupported(f"{query.key} is not a SELECT")
 
 
-def with_ctes(query: exp.Expression, ctx: Context) -> Context:
+def with_ctes(query: exp.Expr, ctx: Context) -> Context:
     """The context with this query's CTEs lowered, each once."""
     with_ = query.args.get("with_")
     if with_ is None:
@@ -106,7 +106,7 @@ def lower_from(select: exp.Select, ctx: Context) -> tuple[r.Relation, Scope]:
     return node, scope
 
 
-def lower_source(source: exp.Expression, ctx: Context) -> tuple[r.Relation, Scope]:
+def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
     """A table, a CTE or a subquery in FROM, under fresh column names."""
     alias = source.alias_or_name
     if source.args.get("pivots") or source.args.get("sample"):
@@ -146,17 +146,17 @@ def scan(source: exp.Table, alias: str, ctx: Context) -> tuple[r.Relation, Scope
     return node, scope
 
 
-def alias_columns(source: exp.Expression) -> list[str]:
+def alias_columns(source: exp.Expr) -> list[str]:
     alias = source.args.get("alias")
     return [c.name for c in alias.columns] if isinstance(alias, exp.TableAlias) else []
 
 
-def rename(expr: exp.Expression, mapping: Mapping[str, str]) -> exp.Expression:
+def rename(expr: exp.Expr, mapping: Mapping[str, str]) -> exp.Expr:
     """The expression with its bare column names replaced."""
     return replace(expr, {r.column(old): r.column(new) for old, new in mapping.items()})
 
 
-def renamed(inner: Lowered, alias: str, source: exp.Expression, ctx: Context) -> tuple[r.Relation, Scope]:
+def renamed(inner: Lowered, alias: str, source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
     """A use of a subquery or CTE: its columns under names of their own, so that it can be used twice."""
     aliases = alias_columns(source)
     mapping: dict[str, str] = {}
@@ -170,9 +170,7 @@ def renamed(inner: Lowered, alias: str, source: exp.Expression, ctx: Context) ->
     return r.Project(inner.node, outs, tuple(mapping[i] for i in r.ids(inner.node))), scope
 
 
-def lower_join(
-    left: r.Relation, scope: Scope, join: exp.Join, ctx: Context
-) -> tuple[r.Relation, Scope]:
+def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tuple[r.Relation, Scope]:
     """One JOIN clause on top of what came before it."""
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
     if method in ("ASOF", "POSITIONAL") or isinstance(join.this, (exp.Lateral, exp.Unnest)):
@@ -193,7 +191,7 @@ def lower_join(
 
 
 def full_join(
-    left: r.Relation, right: r.Relation, on: exp.Expression | None, ctx: Context, scope: Scope
+    left: r.Relation, right: r.Relation, on: exp.Expr | None, ctx: Context, scope: Scope
 ) -> tuple[r.Relation, Scope]:
     """L ⟗ R = (L ⟕ R) ⊎ (NULLs × (R ▷ L))."""
     matched = r.Join("left", left, right, on)
@@ -225,10 +223,10 @@ def union_all(
     return union, {key: fresh[value] for key, value in scope.items() if value in fresh}
 
 
-def bind(expr: exp.Expression, scope: Scope, ctx: Context) -> exp.Expression:
+def bind(expr: exp.Expr, scope: Scope, ctx: Context) -> exp.Expr:
     """Qualified references → unique names; subqueries are left for their own rules."""
 
-    def one(node: exp.Expression) -> exp.Expression:
+    def one(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Query):
             return node
         if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
@@ -243,11 +241,11 @@ def bind(expr: exp.Expression, scope: Scope, ctx: Context) -> exp.Expression:
     return rebuild(expr, one)
 
 
-def rebuild(expr: exp.Expression, one: object) -> exp.Expression:
+def rebuild(expr: exp.Expr, one: object) -> exp.Expr:
     """sqlglot's transform, keeping subqueries closed."""
     holder = exp.Paren(this=expr.copy())
 
-    def visit(node: exp.Expression) -> None:
+    def visit(node: exp.Expr) -> None:
         for child in list(node.iter_expressions()):
             new = one(child)  # type: ignore[operator]
             if new is not child:
@@ -261,10 +259,10 @@ def rebuild(expr: exp.Expression, one: object) -> exp.Expression:
     return result  # type: ignore[no-any-return]
 
 
-def replace(expr: exp.Expression, mapping: Mapping[exp.Expression, exp.Expression]) -> exp.Expression:
+def replace(expr: exp.Expr, mapping: Mapping[exp.Expr, exp.Expr]) -> exp.Expr:
     """The expression with every occurrence of a mapped subexpression replaced, outermost first."""
 
-    def one(node: exp.Expression) -> exp.Expression:
+    def one(node: exp.Expr) -> exp.Expr:
         found = mapping.get(node)
         if found is None:
             return node
@@ -275,12 +273,12 @@ def replace(expr: exp.Expression, mapping: Mapping[exp.Expression, exp.Expressio
     return rebuild(expr, one)
 
 
-def refuse_subqueries(expr: exp.Expression | None) -> None:
+def refuse_subqueries(expr: exp.Expr | None) -> None:
     if expr is not None and expr.find(exp.Query):
         raise Unsupported("a subquery in this place has no incremental rule")
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """True for aggregate functions, also those the parser knows only by name."""
     if isinstance(node, exp.AggFunc):
         return True

@@ -15,7 +15,7 @@ class Lookup:
     """A left join with at most one partner, made when a stage's rows are written."""
 
     scan: r.Scan
-    on: exp.Expression
+    on: exp.Expr
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Output:
     columns: tuple[tuple[str, str], ...]
     ids: tuple[str, ...]
     unique: tuple[str, ...] = ()
-    where: exp.Expression | None = None
+    where: exp.Expr | None = None
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
     return nearest(wanted, names)
 
 
-def expand_named_windows(tree: exp.Expression) -> None:
+def expand_named_windows(tree: exp.Expr) -> None:
     """`OVER w` and `OVER (w ROWS …)` become whole specifications."""
     for select in tree.find_all(exp.Select):
         named = {w.name.lower(): w for w in select.args.get("windows") or []}
@@ -98,7 +98,7 @@ def inherit(window: exp.Window, base: exp.Window) -> None:
             window.set(part, [e.copy() for e in value] if isinstance(value, list) else value.copy())
 
 
-def break_ties(tree: exp.Expression, catalog: Catalog) -> None:
+def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
     """Append tie-breakers to window orders and top-k orders that need to be total.
 
     Keyed tables give their key; anything else gives all its columns (rows equal
@@ -116,7 +116,11 @@ def break_ties(tree: exp.Expression, catalog: Catalog) -> None:
 
 def keep_whole_frame(window: exp.Window) -> None:
     """Without ORDER BY the frame is the whole partition; it stays so when tie-breakers give it an order."""
-    if not window.args.get("order") and not window.args.get("spec") and not isinstance(window.this, ALWAYS_TOTAL):
+    if (
+        not window.args.get("order")
+        and not window.args.get("spec")
+        and not isinstance(window.this, ALWAYS_TOTAL)
+    ):
         spec = exp.WindowSpec(
             kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="UNBOUNDED", end_side="FOLLOWING"
         )
@@ -126,9 +130,9 @@ def keep_whole_frame(window: exp.Window) -> None:
 def break_select_ties(select: exp.Select, ties: list[exp.Column]) -> None:
     """DISTINCT ON and LIMIT pick rows: the order that picks them is made total."""
     distinct = select.args.get("distinct")
-    if distinct is not None and distinct.args.get("on"):
-        append_order(select, ties)
-    elif select.args.get("limit") and not select.args.get("group") and distinct is None:
+    if (distinct is not None and distinct.args.get("on")) or (
+        select.args.get("limit") and not select.args.get("group") and distinct is None
+    ):
         append_order(select, ties)
     elif select.args.get("limit"):
         append_order(select, [e.unalias() for e in select.expressions if not e.find(exp.Window)])
@@ -151,7 +155,7 @@ def needs_total(window: exp.Window) -> bool:
     if str(spec.args.get("exclude") or "").upper() in ("TIES", "GROUP"):
         return False
     starts = str(spec.args.get("start")).upper() == "UNBOUNDED"
-    if isinstance(head, exp.FirstValue) and starts or isinstance(head, VALUES) and whole(spec):
+    if (isinstance(head, exp.FirstValue) and starts) or (isinstance(head, VALUES) and whole(spec)):
         return True
     return str(spec.args.get("kind") or "").upper() == "ROWS" and not whole(spec)
 
@@ -162,7 +166,7 @@ def whole(spec: exp.WindowSpec) -> bool:
     return start == end == "UNBOUNDED" and not spec.args.get("exclude")
 
 
-def append_order(node: exp.Expression, ties: Iterable[exp.Expression]) -> None:
+def append_order(node: exp.Expr, ties: Iterable[exp.Expr]) -> None:
     """Add ordering terms that are not there yet, marked as tie-breakers."""
     order = node.args.get("order")
     present = {o.this for o in order.expressions} if order is not None else set()
@@ -178,15 +182,19 @@ def append_order(node: exp.Expression, ties: Iterable[exp.Expression]) -> None:
         node.set("order", exp.Order(expressions=old + added))
 
 
-def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
+def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     """Columns that together tell apart all rows that matter in this SELECT."""
     group = select.args.get("group")
     if group is not None:
         keys = []
         for item in group.expressions:
-            keys += list(item.find_all(exp.Column)) if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets)) else [item]
+            keys += (
+                list(item.find_all(exp.Column))
+                if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets))
+                else [item]
+            )
         return keys
-    found: list[exp.Expression] = []
+    found: list[exp.Expr] = []
     joins = select.args.get("joins") or []
     from_ = select.args.get("from_")
     if from_ is not None:
@@ -199,18 +207,16 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
     return found
 
 
-def source_ties(source: exp.Expression, select: exp.Select, catalog: Catalog) -> list[exp.Expression]:
+def source_ties(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     """The identifying columns of one FROM item."""
     alias = source.alias_or_name
     return [
-        exp.Column(
-            this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True)
-        )
+        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True))
         for name in identifying(source, select, catalog)
     ]
 
 
-def identifying(source: exp.Expression, select: exp.Select, catalog: Catalog) -> list[str]:
+def identifying(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[str]:
     """Unique columns of a FROM item where they are known, else all of its columns."""
     if isinstance(source, exp.Table):
         cte = find_cte(source.name, select)
@@ -225,7 +231,7 @@ def identifying(source: exp.Expression, select: exp.Select, catalog: Catalog) ->
     return []
 
 
-def query_identity(query: exp.Expression, catalog: Catalog, renamed: list[exp.Identifier]) -> list[str]:
+def query_identity(query: exp.Expr, catalog: Catalog, renamed: list[exp.Identifier]) -> list[str]:
     """The output columns of a subquery that identify its rows: a passed-on key, else all."""
     if not isinstance(query, exp.Query):
         return []
@@ -238,9 +244,9 @@ def query_identity(query: exp.Expression, catalog: Catalog, renamed: list[exp.Id
     return names
 
 
-def find_cte(name: str, node: exp.Expression) -> exp.CTE | None:
+def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:
     """The CTE in scope under this name, innermost first."""
-    current: exp.Expression | None = node
+    current: exp.Expr | None = node
     while current is not None:
         with_ = current.args.get("with_")
         for cte in with_.expressions if with_ is not None else []:
@@ -270,5 +276,5 @@ def single_match(join: exp.Join, catalog: Catalog) -> bool:
     return {u.lower() for u in readable.unique} <= equated
 
 
-def tables_of(expr: exp.Expression) -> set[str]:
+def tables_of(expr: exp.Expr) -> set[str]:
     return {c.table for c in expr.find_all(exp.Column)}

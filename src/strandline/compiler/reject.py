@@ -7,8 +7,24 @@ from sqlglot import exp
 from strandline.errors import RejectedError
 
 VOLATILE = frozenset(
-    "random rand setseed uuid uuidv4 uuidv7 gen_random_uuid now get_current_timestamp nextval currval "
-    "transaction_timestamp statement_timestamp clock_timestamp txid_current getvariable".split()
+    [
+        "random",
+        "rand",
+        "setseed",
+        "uuid",
+        "uuidv4",
+        "uuidv7",
+        "gen_random_uuid",
+        "now",
+        "get_current_timestamp",
+        "nextval",
+        "currval",
+        "transaction_timestamp",
+        "statement_timestamp",
+        "clock_timestamp",
+        "txid_current",
+        "getvariable",
+    ]
 )
 CLOCK = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime, exp.Localtime)
 VOLATILE_NODES = (exp.Rand, exp.Uuid, *CLOCK)
@@ -18,7 +34,7 @@ class Unsupported(Exception):
     """This construct has no incremental rule yet; the model is kept by full recompute, with this reason."""
 
 
-def reject_volatile(query: exp.Expression) -> None:
+def reject_volatile(query: exp.Expr) -> None:
     """Refuse functions whose value is not a function of the tables."""
     for node in query.walk():
         name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key

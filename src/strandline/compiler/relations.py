@@ -19,7 +19,7 @@ class Out:
     """A named expression over the columns of the relation below."""
 
     name: str
-    expr: exp.Expression
+    expr: exp.Expr
 
     @property
     def source(self) -> str | None:
@@ -42,7 +42,7 @@ class Filter:
     """Rows for which the predicate is true (linear)."""
 
     input: Relation
-    predicate: exp.Expression
+    predicate: exp.Expr
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Join:
     kind: str
     left: Relation
     right: Relation
-    on: exp.Expression | None
+    on: exp.Expr | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SemiJoin:
 
     left: Relation
     right: Relation
-    on: exp.Expression | None
+    on: exp.Expr | None
     anti: bool = False
 
 
@@ -204,19 +204,19 @@ def tables(node: Relation) -> frozenset[str]:
     return frozenset(n.table for n in walk(node) if isinstance(n, Scan))
 
 
-def references(expr: exp.Expression | None) -> frozenset[str]:
+def references(expr: exp.Expr | None) -> frozenset[str]:
     """The column names an expression mentions."""
     return frozenset(c.name for c in expr.find_all(exp.Column)) if expr is not None else frozenset()
 
 
-def conjuncts(expr: exp.Expression | None) -> list[exp.Expression]:
+def conjuncts(expr: exp.Expr | None) -> list[exp.Expr]:
     """The terms of a top-level AND."""
     if expr is None:
         return []
     return list(expr.flatten()) if isinstance(expr, exp.And) else [expr]
 
 
-def equalities(on: exp.Expression | None) -> list[tuple[str, str]]:
+def equalities(on: exp.Expr | None) -> list[tuple[str, str]]:
     """The `column = column` terms of a join condition."""
     return [
         (term.this.name, term.expression.name)

@@ -44,12 +44,12 @@ def merge_projections(root: r.Relation) -> r.Relation:
     return bottom_up(root, rule)
 
 
-def substitution(project: r.Project) -> dict[exp.Expression, exp.Expression]:
+def substitution(project: r.Project) -> dict[exp.Expr, exp.Expr]:
     """Column → the expression that computes it."""
     return {r.column(o.name): closed(o.expr) for o in project.outs}
 
 
-def closed(expr: exp.Expression) -> exp.Expression:
+def closed(expr: exp.Expr) -> exp.Expr:
     """Parenthesised where an operator around it could capture a part of it."""
     atomic = (exp.Column, exp.Literal, exp.Null, exp.Boolean, exp.Paren, exp.Func, exp.Cast)
     return expr if isinstance(expr, atomic) and not isinstance(expr, exp.Connector) else exp.Paren(this=expr)
@@ -128,7 +128,7 @@ def top_k(root: r.Relation) -> r.Relation:
     return bottom_up(root, rule)
 
 
-def row_number_bound(predicate: exp.Expression, window: r.Window) -> int | None:
+def row_number_bound(predicate: exp.Expr, window: r.Window) -> int | None:
     """k for `rn = 1`, `rn <= k` or `rn < k` over a relation that only numbers rows."""
     numbers = {f.name for f in window.functions if isinstance(f.expr.this, exp.RowNumber)}
     if len(numbers) != len(window.functions) or not isinstance(predicate, (exp.EQ, exp.LTE, exp.LT)):
@@ -186,7 +186,9 @@ def prune_union(node: r.Union, needed: frozenset[str]) -> r.Relation:
         assert isinstance(branch, r.Project)
         outs = tuple(branch.outs[i] for i in kept)
         below = frozenset().union(*(r.references(o.expr) for o in outs))
-        branches.append(evolve(branch, outs=outs, input=prune(branch.input, below | set(r.ids(branch.input)))))
+        branches.append(
+            evolve(branch, outs=outs, input=prune(branch.input, below | set(r.ids(branch.input))))
+        )
     return evolve(node, inputs=tuple(branches), names=tuple(node.names[i] for i in kept))
 
 

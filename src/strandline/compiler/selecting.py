@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace as evolve
+from dataclasses import dataclass
+from dataclasses import replace as evolve
 
 from sqlglot import exp
 
@@ -19,14 +20,14 @@ SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 class Clauses:
     """Bound clauses of a SELECT; expressions shrink to columns as stages below compute them."""
 
-    outputs: tuple[tuple[str, exp.Expression], ...]
-    groups: tuple[exp.Expression, ...] = ()
-    sets: tuple[tuple[exp.Expression, ...], ...] = ()
+    outputs: tuple[tuple[str, exp.Expr], ...]
+    groups: tuple[exp.Expr, ...] = ()
+    sets: tuple[tuple[exp.Expr, ...], ...] = ()
     grouped: bool = False
-    having: exp.Expression | None = None
-    qualify: exp.Expression | None = None
+    having: exp.Expr | None = None
+    qualify: exp.Expr | None = None
     distinct: bool = False
-    distinct_on: tuple[exp.Expression, ...] = ()
+    distinct_on: tuple[exp.Expr, ...] = ()
     order: tuple[exp.Ordered, ...] = ()
     limit: int | None = None
     offset: int = 0
@@ -36,9 +37,9 @@ class Clauses:
         """Bind every clause of a SELECT to the columns of its FROM."""
         names = {e.alias: e.unalias() for e in select.expressions}
 
-        def bound(expr: exp.Expression) -> exp.Expression:
+        def bound(expr: exp.Expr) -> exp.Expr:
             # ORDER BY and DISTINCT ON may name an output column instead of an input column
-            def alias(node: exp.Expression) -> exp.Expression:
+            def alias(node: exp.Expr) -> exp.Expr:
                 named = isinstance(node, exp.Column) and not node.table
                 return names[node.name].copy() if named and node.name in names else node
 
@@ -64,19 +65,19 @@ class Clauses:
             offset=constant(select.args.get("offset")) or 0,
         )
 
-    def all(self) -> Iterator[exp.Expression]:
+    def all(self) -> Iterator[exp.Expr]:
         """Every expression evaluated after grouping."""
         yield from (e for _, e in self.outputs)
         yield from (e for e in (self.having, self.qualify) if e is not None)
         yield from self.distinct_on
         yield from self.order
 
-    def replaced(self, mapping: dict[exp.Expression, exp.Expression]) -> Clauses:
+    def replaced(self, mapping: dict[exp.Expr, exp.Expr]) -> Clauses:
         """The clauses with computed subexpressions replaced by their columns."""
         if not mapping:
             return self
 
-        def one(expr: exp.Expression | None) -> exp.Expression | None:
+        def one(expr: exp.Expr | None) -> exp.Expr | None:
             return low.replace(expr, mapping) if expr is not None else None
 
         return evolve(
@@ -91,10 +92,10 @@ class Clauses:
 
 def group_expressions(
     group: exp.Group | None,
-    outputs: tuple[tuple[str, exp.Expression], ...],
+    outputs: tuple[tuple[str, exp.Expr], ...],
     scope: low.Scope,
     ctx: low.Context,
-) -> tuple[exp.Expression, ...]:
+) -> tuple[exp.Expr, ...]:
     """The GROUP BY expressions; ALL means every output without an aggregate."""
     if group is None:
         return ()
@@ -106,24 +107,24 @@ def group_expressions(
     return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
 
 
-def empty_tuple(expr: exp.Expression) -> bool:
+def empty_tuple(expr: exp.Expr) -> bool:
     return isinstance(expr, exp.Tuple) and not expr.expressions
 
 
 def grouping_sets(
     group: exp.Group | None, scope: low.Scope, ctx: low.Context
-) -> tuple[tuple[exp.Expression, ...], ...]:
+) -> tuple[tuple[exp.Expr, ...], ...]:
     """The sets of ROLLUP, CUBE and GROUPING SETS: the product of all items' sets; empty without any."""
     if group is None or not any(isinstance(e, SETS) for e in group.expressions):
         return ()
-    found: list[tuple[exp.Expression, ...]] = [()]
+    found: list[tuple[exp.Expr, ...]] = [()]
     for item in group.expressions:
         bound = [[tuple(low.bind(e, scope, ctx) for e in one)] for one in sets_of(item)]
         found = [(*left, *right) for left in found for one in bound for right in one]
     return tuple(tuple(dict.fromkeys(one)) for one in found)
 
 
-def sets_of(item: exp.Expression) -> list[tuple[exp.Expression, ...]]:
+def sets_of(item: exp.Expr) -> list[tuple[exp.Expr, ...]]:
     """The grouping sets of one GROUP BY item."""
     parts = [tuple(p.expressions) if isinstance(p, exp.Tuple) else (p.unnest(),) for p in item.expressions]
     flat = [tuple(e for part in parts[:n] for e in part) for n in range(len(parts), -1, -1)]
@@ -134,15 +135,19 @@ def sets_of(item: exp.Expression) -> list[tuple[exp.Expression, ...]]:
             picks = [[p for i, p in enumerate(parts) if mask >> i & 1] for mask in range(2 ** len(parts))]
             return [tuple(e for part in pick for e in part) for pick in picks]
         case exp.GroupingSets():
-            return [one for p in item.expressions for one in (sets_of(p) if isinstance(p, SETS) else [tuple_of(p)])]
+            return [
+                one
+                for p in item.expressions
+                for one in (sets_of(p) if isinstance(p, SETS) else [tuple_of(p)])
+            ]
     return [tuple_of(item)]
 
 
-def tuple_of(expr: exp.Expression) -> tuple[exp.Expression, ...]:
+def tuple_of(expr: exp.Expr) -> tuple[exp.Expr, ...]:
     return tuple(expr.expressions) if isinstance(expr, exp.Tuple) else (expr.unnest(),)
 
 
-def constant(clause: exp.Expression | None) -> int | None:
+def constant(clause: exp.Expr | None) -> int | None:
     """The value of LIMIT or OFFSET."""
     if clause is None:
         return None
@@ -153,7 +158,7 @@ def constant(clause: exp.Expression | None) -> int | None:
 
 
 def lower_predicate(
-    node: r.Relation, predicate: exp.Expression, scope: low.Scope, ctx: low.Context
+    node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context
 ) -> r.Relation:
     """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
     if predicate.find(exp.Query):
@@ -184,7 +189,7 @@ def lower_scalar_subqueries(
     return node, clauses
 
 
-def aggregate_units(expr: exp.Expression) -> Iterator[exp.Expression]:
+def aggregate_units(expr: exp.Expr) -> Iterator[exp.Expr]:
     """The outermost aggregate calls (with FILTER, WITHIN GROUP …), not those that are window functions."""
     if isinstance(expr, exp.Query):
         return
@@ -201,7 +206,7 @@ def aggregate_units(expr: exp.Expression) -> Iterator[exp.Expression]:
         yield from aggregate_units(child)
 
 
-def window_parts(window: exp.Window) -> Iterator[exp.Expression]:
+def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
     """Aggregates inside a window call's arguments and specification."""
     head = window.this
     while isinstance(head, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)):
@@ -215,9 +220,7 @@ def window_parts(window: exp.Window) -> Iterator[exp.Expression]:
             yield from aggregate_units(part)
 
 
-def lower_grouping(
-    node: r.Relation, clauses: Clauses, ctx: low.Context
-) -> tuple[r.Relation, Clauses]:
+def lower_grouping(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple[r.Relation, Clauses]:
     """GROUP BY and aggregate calls, if there are any; grouping sets are a union of aggregates."""
     units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
     if not units and not clauses.grouped:
@@ -230,19 +233,21 @@ def lower_grouping(
 
 def aggregate_over(
     node: r.Relation,
-    by: tuple[exp.Expression, ...],
-    units: list[exp.Expression],
+    by: tuple[exp.Expr, ...],
+    units: list[exp.Expr],
     clauses: Clauses,
     ctx: low.Context,
-) -> tuple[r.Aggregate, dict[exp.Expression, exp.Expression]]:
+) -> tuple[r.Aggregate, dict[exp.Expr, exp.Expr]]:
     """One aggregate, and the columns that stand for its groups and calls."""
     groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in by)
     aggregates = tuple(r.Out(ctx.names.fresh(output_name(u, clauses)), u) for u in units)
-    return r.Aggregate(node, groups, aggregates, bool(groups)), {o.expr: typed(o) for o in groups + aggregates}
+    return r.Aggregate(node, groups, aggregates, bool(groups)), {
+        o.expr: typed(o) for o in groups + aggregates
+    }
 
 
 def union_of_sets(
-    node: r.Relation, clauses: Clauses, units: list[exp.Expression], ctx: low.Context
+    node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx: low.Context
 ) -> tuple[r.Relation, Clauses]:
     """One aggregate per grouping set; a group column that a set leaves out is NULL, GROUPING() tells which."""
     calls = list(dict.fromkeys(g for e in clauses.all() for g in e.find_all(exp.Grouping)))
@@ -261,7 +266,7 @@ def union_of_sets(
     return union, clauses.replaced({e: typed(r.Out(n, e)) for e, n in columns.items()})
 
 
-def grouping_bits(call: exp.Expression, present: tuple[exp.Expression, ...]) -> exp.Expression:
+def grouping_bits(call: exp.Expr, present: tuple[exp.Expr, ...]) -> exp.Expr:
     """GROUPING(a, b, …): one bit per argument, set where the grouping set leaves it out."""
     value = 0
     for arg in call.expressions:
@@ -269,14 +274,14 @@ def grouping_bits(call: exp.Expression, present: tuple[exp.Expression, ...]) -> 
     return exp.cast(exp.Literal.number(value), "BIGINT")
 
 
-def typed(out: r.Out) -> exp.Expression:
+def typed(out: r.Out) -> exp.Expr:
     """A reference to a computed column that remembers its type."""
     col = r.column(out.name)
     col.type = out.expr.type
     return col
 
 
-def output_name(expr: exp.Expression, clauses: Clauses) -> str:
+def output_name(expr: exp.Expr, clauses: Clauses) -> str:
     """The output's own name where the expression is an output, else its function's or column's."""
     for name, output in clauses.outputs:
         if output == expr and not name.startswith("_col_"):
@@ -287,7 +292,7 @@ def output_name(expr: exp.Expression, clauses: Clauses) -> str:
 def lower_windows(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple[r.Relation, Clauses]:
     """One Window relation per distinct PARTITION BY and ORDER BY, stacked."""
     calls = list(dict.fromkeys(w for e in clauses.all() for w in e.find_all(exp.Window)))
-    mapping: dict[exp.Expression, exp.Expression] = {}
+    mapping: dict[exp.Expr, exp.Expr] = {}
     specs: dict[tuple[object, ...], list[exp.Window]] = {}
     for call in calls:
         low.refuse_subqueries(call)
@@ -302,18 +307,18 @@ def lower_windows(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple
 
 def window_relation(
     node: r.Relation,
-    partition: tuple[exp.Expression, ...],
+    partition: tuple[exp.Expr, ...],
     user: tuple[exp.Ordered, ...],
     calls: list[exp.Window],
     clauses: Clauses,
     ctx: low.Context,
-) -> tuple[r.Relation, dict[exp.Expression, exp.Expression]]:
+) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """All calls over one specification; computed keys are projected first."""
     ties = {t.this: t for c in calls for t in low.order_terms(c.args.get("order"), ties=True)}
     keys = [*partition, *(t.this for t in user), *ties]
     node, keyed = keys_as_columns(node, keys, ctx)
     functions = []
-    mapping: dict[exp.Expression, exp.Expression] = {}
+    mapping: dict[exp.Expr, exp.Expr] = {}
     for call in calls:
         bare = exp.Window(this=call.this.copy(), spec=copy_or_none(call.args.get("spec")))
         bare.type = call.type
@@ -333,17 +338,17 @@ def window_relation(
     return window, mapping
 
 
-def copy_or_none(expr: exp.Expression | None) -> exp.Expression | None:
+def copy_or_none(expr: exp.Expr | None) -> exp.Expr | None:
     return expr.copy() if expr is not None else None
 
 
-def ordered(term: exp.Ordered, keyed: dict[exp.Expression, str]) -> r.Order:
+def ordered(term: exp.Ordered, keyed: dict[exp.Expr, str]) -> r.Order:
     return r.Order(keyed[term.this], bool(term.args.get("desc")), bool(term.args.get("nulls_first")))
 
 
 def keys_as_columns(
-    node: r.Relation, keys: list[exp.Expression], ctx: low.Context
-) -> tuple[r.Relation, dict[exp.Expression, str]]:
+    node: r.Relation, keys: list[exp.Expr], ctx: low.Context
+) -> tuple[r.Relation, dict[exp.Expr, str]]:
     """Partition and order keys as columns, computing those that are expressions."""
     found = {k: k.name for k in keys if isinstance(k, exp.Column)}
     computed = {k: ctx.names.fresh("key") for k in dict.fromkeys(keys) if k not in found}
@@ -369,7 +374,7 @@ def lower_outputs(node: r.Relation, clauses: Clauses, ctx: low.Context) -> low.L
     kept = dict.fromkeys([*passed, *r.ids(node)])
     node = r.Project(node, (*(r.Out(c, r.column(c)) for c in kept), *outs), r.ids(node))
 
-    def at(expr: exp.Expression) -> str:
+    def at(expr: exp.Expr) -> str:
         return expr.name if isinstance(expr, exp.Column) else place[expr]
 
     outputs = tuple((n, at(e)) for n, e in clauses.outputs)

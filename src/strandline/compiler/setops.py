@@ -32,7 +32,7 @@ def lower_set_operation(query: exp.SetOperation, ctx: low.Context) -> low.Lowere
     return limited(low.Lowered(node, outputs), query, ctx)
 
 
-def count_of(tag: str, side: int) -> exp.Expression:
+def count_of(tag: str, side: int) -> exp.Expr:
     """count(rows of one branch)"""
     is_side = exp.EQ(this=r.column(tag), expression=exp.Literal.number(side))
     case = exp.Case(ifs=[exp.If(this=is_side, true=exp.Literal.number(1))])

@@ -61,7 +61,9 @@ def choose(table: str, operator: r.Aggregate | r.Window | r.TopK | None, below: 
     if isinstance(operator, r.TopK):
         reason = "the best rows per key are kept; a key is recomputed when one of them goes"
         return Stage(table, operator, below, "keyed", reason)
-    return Stage(table, None, below, "stateless", "linear or bilinear: the change set alone gives the new rows")
+    return Stage(
+        table, None, below, "stateless", "linear or bilinear: the change set alone gives the new rows"
+    )
 
 
 def scan_of(stage: Stage, node: r.Relation) -> r.Scan:
@@ -86,7 +88,7 @@ def cut(model: str, lowered: Lowered) -> tuple[tuple[Stage, ...], Output]:
 def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage, Output] | None:
     """π(σ(S ⟕ lookups)) over the last stage S becomes part of S: computed when its rows are written."""
     project, node = (root, root.input) if isinstance(root, r.Project) else (None, root)
-    where: list[exp.Expression] = []
+    where: list[exp.Expr] = []
     while isinstance(node, r.Filter):
         where.append(node.predicate)
         node = node.input
@@ -113,7 +115,7 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
     return stage, output_of(stage, lowered, predicate)
 
 
-def output_of(stage: Stage, lowered: Lowered, where: exp.Expression | None) -> Output:
+def output_of(stage: Stage, lowered: Lowered, where: exp.Expr | None) -> Output:
     """The model's columns as stored columns of the stage; renames cost nothing."""
     stored = {o.name: o.source if o.source in stage.raw else o.name for o in stage.post}
     columns = tuple((name, stored.get(c) or c) for name, c in lowered.outputs)
@@ -130,7 +132,9 @@ def base_unique(stage: Stage) -> tuple[str, ...]:
     while isinstance(node, (r.Filter, r.Project)) or (isinstance(node, r.Join) and r.lookup(node)):
         if isinstance(node, r.Project):
             back = {o.source: o.name for o in reversed(node.outs) if o.source is not None}
-            names = {k: v if names is None else names[v] for k, v in back.items() if names is None or v in names}
+            names = {
+                k: v if names is None else names[v] for k, v in back.items() if names is None or v in names
+            }
         node = node.left if isinstance(node, r.Join) else node.input
     if not isinstance(node, r.Scan) or not node.unique:
         return ()

@@ -18,7 +18,7 @@ SIMPLE = ("group", "having", "qualify", "limit", "offset", "distinct", "with_", 
 
 
 def semi_join(
-    node: r.Relation, predicate: exp.Expression, scope: low.Scope, ctx: low.Context
+    node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context
 ) -> r.Relation | None:
     """The semi or anti join for a [NOT] EXISTS or [NOT] IN term; None for any other predicate."""
     anti = False
@@ -34,14 +34,14 @@ def semi_join(
     if predicate.this.find(exp.Query) or isinstance(predicate.this, exp.Tuple):
         raise Unsupported("IN over a tuple or a nested subquery has no incremental rule yet")
     right, on, outputs = inner_side(predicate.args["query"], scope, ctx)
-    equal: exp.Expression = exp.EQ(this=low.bind(predicate.this, scope, ctx), expression=outputs[0])
+    equal: exp.Expr = exp.EQ(this=low.bind(predicate.this, scope, ctx), expression=outputs[0])
     if anti:
         # x NOT IN (…) is true only if no comparison is true or unknown
         equal = exp.Coalesce(this=equal, expressions=[exp.true()])
     return r.SemiJoin(node, right, exp.and_(equal, on) if on is not None else equal, anti)
 
 
-def as_in(predicate: exp.Expression, anti: bool) -> tuple[exp.Expression, bool]:
+def as_in(predicate: exp.Expr, anti: bool) -> tuple[exp.Expr, bool]:
     """`x = ANY (…)` is IN, `x <> ALL (…)` is NOT IN."""
     kinds = {exp.EQ: (exp.Any, False), exp.NEQ: (exp.All, True)}
     quantifier, negated = kinds.get(type(predicate), (None, False))
@@ -52,8 +52,8 @@ def as_in(predicate: exp.Expression, anti: bool) -> tuple[exp.Expression, bool]:
 
 
 def inner_side(
-    query: exp.Expression, scope: low.Scope, ctx: low.Context
-) -> tuple[r.Relation, exp.Expression | None, list[exp.Expression]]:
+    query: exp.Expr, scope: low.Scope, ctx: low.Context
+) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
     """The subquery's relation, its correlation condition, and its output expressions."""
     select = query.unnest() if isinstance(query, exp.Subquery) else query
     if not correlated(select, ctx):
@@ -69,13 +69,13 @@ def inner_side(
     return node, on, outputs
 
 
-def is_star(expr: exp.Expression) -> bool:
+def is_star(expr: exp.Expr) -> bool:
     return isinstance(expr.unalias(), exp.Star)
 
 
 def renamed(
     inner: low.Lowered, ctx: low.Context
-) -> tuple[r.Relation, exp.Expression | None, list[exp.Expression]]:
+) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
     """An uncorrelated subquery under names of its own."""
     holder = exp.Subquery(alias=exp.TableAlias(this=exp.to_identifier("q")))
     node, scope = low.renamed(inner, "q", holder, ctx)
@@ -88,7 +88,7 @@ def split_where(
     inner: low.Scope,
     outer: low.Scope,
     ctx: low.Context,
-) -> tuple[r.Relation, exp.Expression | None]:
+) -> tuple[r.Relation, exp.Expr | None]:
     """Local WHERE terms filter the inner side; terms that name the outer query become the condition."""
     from strandline.compiler.selecting import lower_predicate
 
@@ -103,17 +103,17 @@ def split_where(
     return node, exp.and_(*conditions) if conditions else None
 
 
-def correlated(query: exp.Expression, ctx: low.Context) -> bool:
+def correlated(query: exp.Expr, ctx: low.Context) -> bool:
     """True where the subquery names a table that it does not bring in itself."""
     own = {t.alias_or_name for t in query.find_all(exp.Table, exp.Subquery, exp.CTE)}
     return any(c.table and c.table not in own for c in query.find_all(exp.Column))
 
 
 def scalars(
-    node: r.Relation, holders: Iterable[exp.Expression], scope: low.Scope, ctx: low.Context
-) -> tuple[r.Relation, dict[exp.Expression, exp.Expression]]:
+    node: r.Relation, holders: Iterable[exp.Expr], scope: low.Scope, ctx: low.Context
+) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """Join every scalar subquery found in the expressions; the mapping replaces them by columns."""
-    mapping: dict[exp.Expression, exp.Expression] = {}
+    mapping: dict[exp.Expr, exp.Expr] = {}
     for holder in holders:
         for sub in outermost(holder):
             if sub not in mapping:
@@ -121,7 +121,7 @@ def scalars(
     return node, mapping
 
 
-def outermost(expr: exp.Expression) -> list[exp.Subquery]:
+def outermost(expr: exp.Expr) -> list[exp.Subquery]:
     """Scalar subqueries directly inside an expression."""
     if isinstance(expr, exp.Subquery):
         return [expr]
@@ -132,7 +132,7 @@ def outermost(expr: exp.Expression) -> list[exp.Subquery]:
 
 def scalar(
     node: r.Relation, sub: exp.Subquery, scope: low.Scope, ctx: low.Context
-) -> tuple[r.Relation, exp.Expression]:
+) -> tuple[r.Relation, exp.Expr]:
     """A left join with the one row of an aggregate, per correlation key if there is one."""
     select = sub.unnest()
     if not correlated(select, ctx):
@@ -152,8 +152,8 @@ def one_row(node: r.Relation) -> bool:
 
 
 def correlated_aggregate(
-    node: r.Relation, select: exp.Expression, scope: low.Scope, ctx: low.Context
-) -> tuple[r.Relation, exp.Expression]:
+    node: r.Relation, select: exp.Expr, scope: low.Scope, ctx: low.Context
+) -> tuple[r.Relation, exp.Expr]:
     """(SELECT f(agg) FROM … WHERE inner = outer): aggregate per inner key, left join on it."""
     from strandline.compiler.selecting import aggregate_units
 
@@ -179,7 +179,7 @@ def correlated_aggregate(
     return joined, exp.Paren(this=value)
 
 
-def empty_value(out: r.Out) -> exp.Expression:
+def empty_value(out: r.Out) -> exp.Expr:
     """The aggregate's column, or what the aggregate is over no rows: counts are 0, the rest NULL."""
     col = r.column(out.name)
     head = out.expr.this if isinstance(out.expr, exp.Filter) else out.expr

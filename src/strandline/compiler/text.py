@@ -26,7 +26,7 @@ class Step:
     when: tuple[str, ...] = ()
 
 
-def sql(expr: exp.Expression) -> str:
+def sql(expr: exp.Expr) -> str:
     """A user expression as text of the dialect."""
     return expr.sql(dialect=DIALECT)
 

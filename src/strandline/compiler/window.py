@@ -23,7 +23,19 @@ from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.plan import Stage
 from strandline.compiler.rewrite import prune
 from strandline.compiler.text import (
-    Step, batch, bucket, listed, make, minus, ordering, plus, precedes, same, scratch, sql, stored,
+    Step,
+    batch,
+    bucket,
+    listed,
+    make,
+    minus,
+    ordering,
+    plus,
+    precedes,
+    same,
+    scratch,
+    sql,
+    stored,
 )
 
 
@@ -35,7 +47,11 @@ def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     stuck = {n: why for n, why in reaches.items() if isinstance(why, str)}
     found = [v for v in reaches.values() if isinstance(v, Reach)]
     back = max([1, *(v.back + v.ahead for v in found)])
-    if not stuck and back <= LONGEST_HEAD and not (back > 1 and any(v.running == "dense_rank" for v in found)):
+    if (
+        not stuck
+        and back <= LONGEST_HEAD
+        and not (back > 1 and any(v.running == "dense_rank" for v in found))
+    ):
         strict = any(v.peers for v in found)
         reason = "every function continues from the partition's head"
         ahead = max([0, *(v.ahead for v in found)])
@@ -64,7 +80,7 @@ def with_hidden(operator: r.Window) -> r.Window:
     return evolve(operator, functions=(*operator.functions, *extra))
 
 
-def rows_window(call: exp.Expression) -> exp.Window:
+def rows_window(call: exp.Expr) -> exp.Window:
     """A call over ROWS from the partition's start to the current row."""
     spec = exp.WindowSpec(
         kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW", end_side=None
@@ -89,7 +105,7 @@ def identity_known(node: r.Relation, named: set[str]) -> bool:
         case r.Join() if r.lookup(node):
             return identity_known(node.left, named)
         case r.Scan():
-            return bool(node.unique) and set(node.unique) <= named or set(node.ids) <= named
+            return (bool(node.unique) and set(node.unique) <= named) or set(node.ids) <= named
     return bool(r.ids(node)) and set(r.ids(node)) <= named
 
 
@@ -171,12 +187,17 @@ def fill(stage: Stage) -> str:
 
 def program(stage: Stage, changed: Changed) -> list[Step]:
     """Refresh from the change of the input, or of the lookups, or of both."""
-    steps: list[Step] = [Step(make(minus(stage.table), empty(stage))), Step(make(plus(stage.table), empty(stage)))]
+    steps: list[Step] = [
+        Step(make(minus(stage.table), empty(stage))),
+        Step(make(plus(stage.table), empty(stage))),
+    ]
     if changed & r.tables(stage.input):
         steps += input_program(stage, changed)
     # lookups go second: rows that the input's change wrote already show the new ones and cancel here
     if stage.lookups and changed & {look.scan.table for look in stage.lookups}:
-        steps += lookup_steps(stage, changed, columns(stage), history(stage), head(stage) if stage.back else "")
+        steps += lookup_steps(
+            stage, changed, columns(stage), history(stage), head(stage) if stage.back else ""
+        )
     return steps
 
 
@@ -257,8 +278,16 @@ def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
         Step(f"DELETE FROM {head(stage)} WHERE _k IN (SELECT _k FROM {heads})", when=("heads",)),
         Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
         Step(write(head(stage), f"{cols}, _back", rows, f"_back <= {stage.back}"), when=("carried",)),
-        Step(f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}", "minus", ("heads", "shared")),
-        Step(f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}", "plus", ("carried", "shared")),
+        Step(
+            f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}",
+            "minus",
+            ("heads", "shared"),
+        ),
+        Step(
+            f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}",
+            "plus",
+            ("carried", "shared"),
+        ),
         *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
     ]
 

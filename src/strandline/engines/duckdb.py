@@ -30,7 +30,9 @@ on_statement: Callable[[int, str], None] | None = None
 _count = 0
 
 
-def connect(path: str, *, read_only: bool = False, threads: int | None = None, memory_limit: str | None = None) -> DuckDB:
+def connect(
+    path: str, *, read_only: bool = False, threads: int | None = None, memory_limit: str | None = None
+) -> DuckDB:
     """Open a database file or `:memory:`. Raises LockedError naming the holder."""
     settings: dict[str, Any] = {"checkpoint_threshold": CHECKPOINT_THRESHOLD}
     if threads:
@@ -42,7 +44,9 @@ def connect(path: str, *, read_only: bool = False, threads: int | None = None, m
     except duckdb.IOException as error:
         raise opening_error(path, error) from error
     except duckdb.Error as error:
-        raise EngineError(first_line(error), where=f"opening {path}", hint="check the path and the file.") from error
+        raise EngineError(
+            first_line(error), where=f"opening {path}", hint="check the path and the file."
+        ) from error
     return DuckDB(connection)
 
 
@@ -62,7 +66,9 @@ def holder(path: str) -> str:
     """Who wrote the lock note beside the file, in words; empty where there is none."""
     try:
         note = json.loads(Path(f"{path}.lock").read_text())
-        return f"{note.get('role', 'a process')} (process {note['pid']}, since {note.get('started', 'unknown')})"
+        return (
+            f"{note.get('role', 'a process')} (process {note['pid']}, since {note.get('started', 'unknown')})"
+        )
     except (OSError, ValueError, KeyError):
         return ""
 
@@ -138,4 +144,6 @@ class DuckDB:
         try:
             return self.connection.execute(sql, parameters) if parameters else self.connection.execute(sql)
         except duckdb.Error as error:
-            raise EngineError(first_line(error), hint="see the cause; nothing was committed.", cause=error) from error
+            raise EngineError(
+                first_line(error), hint="see the cause; nothing was committed.", cause=error
+            ) from error

@@ -6,12 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strandline.compiler import Plan, compile, force, programs, recompute_plan
+from strandline.compiler import Plan, force, recompute_plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
 from strandline.errors import (
-    CompileError, EngineError, SchemaError, StrandlineError, StrictError, UnknownNameError, UsageError, nearest,
+    CompileError,
+    EngineError,
+    SchemaError,
+    StrandlineError,
+    StrictError,
+    UnknownNameError,
+    UsageError,
+    nearest,
 )
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, ModelRun, Parity, Run, Schema, utc_now
@@ -20,6 +27,7 @@ from strandline.warehouse.batches import OpenBatch
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation, explain
 from strandline.warehouse.frames import to_arrow
+from strandline.warehouse.holdings import Holdings
 from strandline.warehouse.outgoing import to_polars
 
 if TYPE_CHECKING:
@@ -36,15 +44,12 @@ class Warehouse:
     its own read-only view of committed state.
     """
 
-    def __init__(self, engine: Engine, *, read_only: bool = False, on_close: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, read_only: bool = False, on_close: Callable[[], None] | None = None
+    ) -> None:
         self.engine = engine
         self.read_only = read_only
         self._on_close = on_close
-        self._tables: dict[str, TableDefinition] = {}
-        self._models: dict[str, ModelDefinition] = {}
-        self._sql: dict[str, str] = {}
-        self._plans: dict[str, Plan] = {}
-        self._programs = maintain.Programs()
         self._waiting: dict[str, TableDefinition] = {}
         self._seq = 0
         self._batch_seq = 0
@@ -76,19 +81,14 @@ class Warehouse:
         self.engine.checkpoint()
 
     def _load(self) -> None:
-        self._tables = {n.lower(): definitions.table_from_json(d) for n, d in self.engine.rows(query("tables"))}
-        self._models, self._sql, self._plans = {}, {}, {}
-        self._programs = maintain.Programs()
-        for name, sql, definition in self.engine.rows(query("models")):
-            self._models[name.lower()] = definitions.model_from_json(definition)
-            self._sql[name.lower()] = sql
+        self.held = Holdings(self.engine)
         self._batch_seq = self.engine.execute(query("last_batch"))
 
     # ── tables ──────────────────────────────────────────────────────────────
 
     def tables(self) -> dict[str, Schema]:
         """Source tables by name."""
-        return {t.name: t.schema for t in self._tables.values()}
+        return {t.name: t.schema for t in self.held.tables.values()}
 
     def create_table(
         self,
@@ -101,9 +101,9 @@ class Warehouse:
     ) -> None:
         """Create a source table: `"id INTEGER, amount DECIMAL(12,2)"`. Without a key it is a bag."""
         self._writable()
-        if name.lower() in self._tables and if_not_exists:
+        if name.lower() in self.held.tables and if_not_exists:
             return
-        self._unused(name)
+        self.held.refuse_taken(name)
         pairs = definitions.parse_columns(name, columns)
         table = TableDefinition(name, pairs, definitions.parse_key(name, key, pairs), append_only)
         with self._changing(f"creating table {name}"):
@@ -112,13 +112,13 @@ class Warehouse:
             shape = self.engine.describe(f"SELECT * FROM main.{quote(name)}")
             table = TableDefinition(name, tuple((c.name, c.type) for c in shape), table.key, append_only)
             self.engine.execute(query("put_table"), [name, definitions.to_json(table)])
-        self._tables[name.lower()] = table
+        self.held.tables[name.lower()] = table
 
     def add_columns(self, name: str, columns: Sequence[Column]) -> None:
         """Add columns at the end, NULL for the rows that are there."""
         self._writable()
         self._flush()
-        old = self._table(name)
+        old = self.held.table(name)
         added = definitions.checked_columns(old.name, tuple((c.name, c.type) for c in columns))
         pairs = definitions.checked_columns(old.name, (*old.columns, *added))
         table = TableDefinition(old.name, pairs, old.key, old.append_only)
@@ -129,25 +129,25 @@ class Warehouse:
             self.engine.execute(intake.view_statement(table))
             self.engine.execute(query("drop_table"), [old.name])
             self.engine.execute(query("put_table"), [old.name, definitions.to_json(table)])
-        self._tables[old.name.lower()] = table
+        self.held.tables[old.name.lower()] = table
 
     def drop_table(self, name: str) -> None:
         """Drop a source table that no model reads."""
         self._writable()
-        table = self._table(name)
-        self._refuse_if_read(table.name, "drop those models first")
+        table = self.held.table(name)
+        self.held.refuse_if_read(table.name, "drop those models first")
         with self._changing(f"dropping table {table.name}"):
             self.engine.execute(f"DROP VIEW main.{quote(table.name)}")
             self.engine.execute(f"DROP TABLE {stored(table.stored)}")
             self.engine.execute(query("drop_table"), [table.name])
         self._waiting.pop(table.name.lower(), None)
-        del self._tables[table.name.lower()]
+        del self.held.tables[table.name.lower()]
 
     # ── models ──────────────────────────────────────────────────────────────
 
     def models(self) -> dict[str, str]:
         """Models by name, with their SQL."""
-        return {m.name: self._sql[m.name.lower()] for m in self._models.values()}
+        return {m.name: self.held.sql[m.name.lower()] for m in self.held.models.values()}
 
     def create_model(
         self,
@@ -165,14 +165,23 @@ class Warehouse:
         Raises CompileError before anything is created.
         """
         self._writable()
-        settings: dict[str, object] = {"strict": strict, "metadata": metadata, "views": views, "strategy": strategy}
-        known = self._models.get(name.lower())
-        if known is not None and self._sql[name.lower()].strip() == sql.strip() and known.settings == settings:
+        settings: dict[str, object] = {
+            "strict": strict,
+            "metadata": metadata,
+            "views": views,
+            "strategy": strategy,
+        }
+        known = self.held.models.get(name.lower())
+        if (
+            known is not None
+            and self.held.sql[name.lower()].strip() == sql.strip()
+            and known.settings == settings
+        ):
             return False
         if known is None:
-            self._unused(name)
+            self.held.refuse_taken(name)
         self._flush()
-        plan = force(self._compiled(name, sql, strict), strategy)
+        plan = force(self.held.compiled(name, sql, strict), strategy)
         shape = self._shape(name, sql, plan)
         plan = self._runnable(plan, shape)
         try:
@@ -183,7 +192,9 @@ class Warehouse:
             # the query itself is fine (it was described): the engine refuses what was made of it
             plan = recompute_plan(plan, f"the engine refuses its stages: {error.message}", as_written=True)
             if strict:
-                raise StrictError(plan.full_reason, where=f"model {name}", hint="rewrite the query.") from error
+                raise StrictError(
+                    plan.full_reason, where=f"model {name}", hint="rewrite the query."
+                ) from error
             self._install(known, name, sql, plan, shape, settings)
         return True
 
@@ -197,7 +208,9 @@ class Warehouse:
         settings: Mapping[str, object],
     ) -> None:
         """Create or replace a model, in one transaction."""
-        definition = definitions.model_definition(known.name if known else name, plan, shape, settings, self._catalog())
+        definition = definitions.model_definition(
+            known.name if known else name, plan, shape, settings, self.held.catalog()
+        )
         with self._changing(f"creating model {name}"), self._own_batch():
             self._replace(definition, sql, plan) if known else self._add(definition, sql, plan)
 
@@ -214,23 +227,16 @@ class Warehouse:
     def drop_model(self, name: str) -> None:
         """Drop a model that no other model reads, with all its state."""
         self._writable()
-        model = self._model(name)
-        self._refuse_if_read(model.name, "drop those first")
+        model = self.held.model(name)
+        self.held.refuse_if_read(model.name, "drop those first")
         with self._changing(f"dropping model {model.name}"):
             self._drop_stored(model)
             self.engine.execute(query("drop_model"), [model.name])
-        self._forget(model.name)
+        self.held.forget(model.name)
 
     def compile(self, name: str, sql: str, *, strict: bool = False) -> Plan:
         """The plan a query would get, without creating anything."""
-        return self._compiled(name, sql, strict)
-
-    def _compiled(self, name: str, sql: str, strict: bool) -> Plan:
-        try:
-            return compile(sql, self._catalog(without=name), name, strict=strict)
-        except StrandlineError as error:
-            error.where = error.where or f"model {name}"
-            raise
+        return self.held.compiled(name, sql, strict)
 
     def _shape(self, name: str, sql: str, plan: Plan) -> tuple[Column, ...]:
         """Names and types of the result; the engine's own complaint where it refuses the query."""
@@ -241,39 +247,43 @@ class Warehouse:
         lowered = [c.name.lower() for c in shape]
         twice = next((c.name for c in shape if lowered.count(c.name.lower()) > 1), None)
         if twice is not None:
-            raise CompileError(f"two columns are called {twice!r}", where=f"model {name}", hint="give one an alias.")
+            raise CompileError(
+                f"two columns are called {twice!r}", where=f"model {name}", hint="give one an alias."
+            )
         return shape
 
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
         self._create_stored(definition, plan)
         self.engine.execute(query("put_model"), [definition.name, sql, definitions.to_json(definition)])
-        self._remember(definition, sql, plan)
+        self.held.remember(definition, sql, plan)
 
     def _replace(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
         """A changed model and everything that reads it, rebuilt."""
-        above = maintain.dependents(self._ordered(), definition.name)
+        above = self.held.above(definition.name)
         if definition.name.lower() in plan.reads or set(a.lower() for a in above) & plan.reads:
             raise CompileError(
-                f"the new query reads {', '.join(above)}, which read this model", where=f"model {definition.name}", hint="break the cycle."
+                f"the new query reads {', '.join(above)}, which read this model",
+                where=f"model {definition.name}",
+                hint="break the cycle.",
             )
         for name in reversed(above):
-            self._drop_stored(self._models[name.lower()])
-        self._drop_stored(self._models[definition.name.lower()])
+            self._drop_stored(self.held.models[name.lower()])
+        self._drop_stored(self.held.models[definition.name.lower()])
         self._create_stored(definition, plan)
         self._store_change(definition, sql, plan)
         for name in above:
-            old, text = self._models[name.lower()], self._sql[name.lower()]
-            again = force(self._compiled(old.name, text, bool(old.settings.get("strict"))), forced_by(old))
+            old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
+            again = self.held.recompiled(old)
             shape = self._shape(old.name, text, again)
-            again = recompute_plan(again, old.fallback, as_written=True) if old.fallback else self._runnable(again, shape)
-            renewed = definitions.model_definition(old.name, again, shape, old.settings, self._catalog())
+            again = again if old.fallback else self._runnable(again, shape)
+            renewed = definitions.model_definition(old.name, again, shape, old.settings, self.held.catalog())
             self._create_stored(renewed, again)
             self._store_change(renewed, text, again)
 
     def _store_change(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
         values = [sql, definitions.to_json(definition), definition.name]
         self.engine.execute(query("change_model"), values)
-        self._remember(definition, sql, plan)
+        self.held.remember(definition, sql, plan)
 
     def _create_stored(self, definition: ModelDefinition, plan: Plan) -> None:
         maintain.create(self.engine, plan, definition)
@@ -283,27 +293,7 @@ class Warehouse:
     def _drop_stored(self, model: ModelDefinition) -> None:
         for suffix in ("", "_base", "_incremental", "_realtime") if model.settings.get("views") else ("",):
             self.engine.execute(f"DROP VIEW IF EXISTS main.{quote(model.name + suffix)}")
-        maintain.drop(self.engine, self._plan(model.name))
-
-    def _remember(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
-        key = definition.name.lower()
-        self._models[key], self._sql[key], self._plans[key] = definition, sql, plan
-        self._programs.forget(key)
-
-    def _forget(self, name: str) -> None:
-        for known in (self._models, self._sql, self._plans):
-            known.pop(name.lower(), None)
-        self._programs.forget(name)
-
-    def _plan(self, name: str) -> Plan:
-        """The model's plan, compiled once per process."""
-        key = name.lower()
-        if key not in self._plans:
-            known = self._models[key]
-            plan = force(self._compiled(known.name, self._sql[key], False), forced_by(known))
-            fallback = known.fallback
-            self._plans[key] = recompute_plan(plan, fallback, as_written=True) if fallback else plan
-        return self._plans[key]
+        maintain.drop(self.engine, self.held.plan(model.name))
 
     # ── changes ─────────────────────────────────────────────────────────────
 
@@ -318,14 +308,20 @@ class Warehouse:
         self._writable()
         self._stage(table, inserts, deletes, None, None)
 
-    def _stage(self, table: str, inserts: Any, deletes: Any, file_id: int | None, lines: pa.Array | None) -> None:
-        definition = self._table(table)
+    def _stage(
+        self, table: str, inserts: Any, deletes: Any, file_id: int | None, lines: pa.Array | None
+    ) -> None:
+        definition = self.held.table(table)
         for frame, op in ((deletes, -1), (inserts, 1)):
             if frame is None:
                 continue
             rows = to_arrow(frame, f"table {definition.name}")
             if op < 0 and definition.append_only and rows.num_rows:
-                raise UsageError("the table is append-only", where=f"table {definition.name}", hint="create it without append_only.")
+                raise UsageError(
+                    "the table is append-only",
+                    where=f"table {definition.name}",
+                    hint="create it without append_only.",
+                )
             intake.stage(self.engine, definition, rows, op, self._next_seq(), file_id, lines)
             if rows.num_rows:
                 self._waiting[definition.name.lower()] = definition
@@ -363,13 +359,13 @@ class Warehouse:
     def _still_waiting(self) -> dict[str, TableDefinition]:
         """Tables with rows that wait, after a rollback."""
         names = {r[0] for r in self.engine.rows("SELECT table_name FROM duckdb_tables() WHERE temporary")}
-        return {k: t for k, t in self._tables.items() if f"{t.stored} waiting" in names}
+        return {k: t for k, t in self.held.tables.items() if f"{t.stored} waiting" in names}
 
     def _refresh_model(self, name: str, change: maintain.Change) -> ModelRun | None:
-        definition = self._models[name.lower()]
+        definition = self.held.models[name.lower()]
         if not set(definition.inputs) & (change.tables | change.rebuilt):
             return None
-        return maintain.refresh(self.engine, self._plan(name), definition, change, self._programs)
+        return maintain.refresh(self.engine, self.held.plan(name), definition, change, self.held.programs)
 
     def _flush(self) -> None:
         if self._waiting:
@@ -379,11 +375,11 @@ class Warehouse:
 
     def read(self, name: str, *, lazy: bool = False, arrow: bool = False, limit: int | None = None) -> Any:
         """A table's or model's rows as polars DataFrame (LazyFrame, or pyarrow Table)."""
-        known = self._tables.get(name.lower()) or self._models.get(name.lower())
+        known = self.held.spelled(name)
         if known is None and not self._has_view(name):
-            raise self._unknown(name)
+            raise self.held.unknown(name)
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
-        return self.sql(f"SELECT * FROM main.{quote(known.name if known else name)}{tail}", lazy=lazy, arrow=arrow)
+        return self.sql(f"SELECT * FROM main.{quote(known or name)}{tail}", lazy=lazy, arrow=arrow)
 
     def sql(self, text: str, *, lazy: bool = False, arrow: bool = False) -> Any:
         """The result of one read-only query."""
@@ -392,11 +388,16 @@ class Warehouse:
 
         try:
             parsed = [t for t in sqlglot.parse(text, dialect="duckdb") if t is not None]
-            readable = len(parsed) == 1 and isinstance(parsed[0], (exp.Query, exp.Describe, exp.Show, exp.Summarize))
+            readable = len(parsed) == 1 and isinstance(
+                parsed[0], (exp.Query, exp.Describe, exp.Show, exp.Summarize)
+            )
         except sqlglot.errors.SqlglotError:
             readable = text.lstrip().lower().startswith(("select", "with", "from", "describe", "explain"))
         if not readable:
-            raise UsageError("only one SELECT can be run here", hint="change data with apply() and models with create_model().")
+            raise UsageError(
+                "only one SELECT can be run here",
+                hint="change data with apply() and models with create_model().",
+            )
         table: pa.Table = self.engine.arrow(text)
         if arrow:
             return table
@@ -405,13 +406,13 @@ class Warehouse:
 
     def explain(self, model: str) -> Explanation:
         """Stage by stage: strategy, reason, state, cost."""
-        definition = self._model(model)
-        return explain(self.engine, self._plan(model), definition, self._sql[definition.name.lower()])
+        definition = self.held.model(model)
+        return explain(self.engine, self.held.plan(model), definition, self.held.sql[definition.name.lower()])
 
     def verify(self, model: str, sample: float | None = None) -> Parity:
         """Compare a model with its full recompute (or the share `sample` of its rows)."""
-        definition = self._model(model)
-        return parity.compare(self.engine, definition, self._plan(model).query, sample)
+        definition = self.held.model(model)
+        return parity.compare(self.engine, definition, self.held.plan(model).query, sample)
 
     def verify_all(self, sample: float | None = None) -> list[Parity]:
         return [self.verify(name, sample) for name in self._order()]
@@ -425,71 +426,12 @@ class Warehouse:
         """The number of the last base batch, 0 before the first."""
         return self.engine.execute(query("last_base"))
 
-    # ── names ───────────────────────────────────────────────────────────────
-
-    def _table(self, name: str) -> TableDefinition:
-        table = self._tables.get(name.lower())
-        if table is None:
-            if name.lower() in self._models:
-                raise UsageError(f"{name!r} is a model; only tables take changes", hint="apply changes to the tables it reads.")
-            raise UnknownNameError(f"there is no table {name!r}", hint=nearest(name, [t.name for t in self._tables.values()]))
-        return table
-
-    def _model(self, name: str) -> ModelDefinition:
-        model = self._models.get(name.lower())
-        if model is None:
-            raise UnknownNameError(f"there is no model {name!r}", hint=nearest(name, [m.name for m in self._models.values()]))
-        return model
-
-    def _unknown(self, name: str) -> UnknownNameError:
-        known = [*(t.name for t in self._tables.values()), *(m.name for m in self._models.values())]
-        return UnknownNameError(f"there is no table or model {name!r}", hint=nearest(name, known))
+    def _order(self) -> list[str]:
+        return [m.name for m in self.held.ordered()]
 
     def _has_view(self, name: str) -> bool:
-        found = self.engine.rows("SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)", [name])
-        return bool(found)
-
-    def _unused(self, name: str) -> None:
-        if not name or "/" in name:
-            raise SchemaError(f"{name!r} cannot be a name", hint="use letters, digits and underscores.")
-        if name.lower() in self._tables or name.lower() in self._models:
-            raise SchemaError(f"{name!r} is already there", hint="drop it first, or take another name.")
-
-    def _refuse_if_read(self, name: str, hint: str) -> None:
-        above = maintain.dependents(self._ordered(), name)
-        if above:
-            raise UsageError(f"{name} is read by {', '.join(above)}", hint=f"{hint}.")
-
-    def _catalog(self, without: str = "") -> dict[str, Any]:
-        every: Mapping[str, Any] = {**self._tables, **self._models}
-        return {key: d.readable() for key, d in every.items() if key != without.lower()}
-
-    def _ordered(self) -> list[ModelDefinition]:
-        """Models so that each comes after what it reads."""
-        done: dict[str, ModelDefinition] = {}
-
-        def visit(key: str) -> None:
-            if key in self._models and key not in done:
-                for read in self._models[key].reads:
-                    visit(read)
-                done[key] = self._models[key]
-
-        for key in self._models:
-            visit(key)
-        return list(done.values())
-
-    def _order(self) -> list[str]:
-        return [m.name for m in self._ordered()]
-
-    def _shared(self) -> frozenset[str]:
-        """Stored tables that some stage reads: their changes are handed on."""
-        return frozenset(t for m in self._models.values() for t in m.inputs)
-
-    def _removed_columns(self, table: TableDefinition) -> frozenset[str]:
-        """What all models want to know of a removed row of a source table."""
-        readers = [n for n, m in self._models.items() if table.stored in m.inputs]
-        stages = [s for n in readers for s in self._plan(n).stages]
-        return frozenset(c for s in stages for c in programs.removed_columns(s, table.stored))
+        found = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)"
+        return bool(self.engine.rows(found, [name]))
 
     def _next_seq(self) -> int:
         self._seq += 1
@@ -521,9 +463,3 @@ class Warehouse:
         values = [batch.seq, batch.batch_id, batch.kind, batches.naive(batch.started_at), now, 0, 0, 0.0]
         self.engine.execute(query("put_batch"), values)
         self._batch_seq = batch.seq
-
-
-def forced_by(model: ModelDefinition) -> str | None:
-    """The strategy that a model's settings ask for."""
-    strategy = model.settings.get("strategy")
-    return str(strategy) if strategy else None

@@ -12,7 +12,16 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.record import query
 from strandline.schema import (
-    Batch, BatchKind, FileRecord, ModelRun, Position, Reject, Run, TableRun, utc_now, uuid7,
+    Batch,
+    BatchKind,
+    FileRecord,
+    ModelRun,
+    Position,
+    Reject,
+    Run,
+    TableRun,
+    utc_now,
+    uuid7,
 )
 from strandline.warehouse import intake, maintain
 
@@ -48,7 +57,7 @@ class OpenBatch:
 
     def retract_file(self, table: str, file_id: int) -> None:
         """Take back the rows a file brought that are still its own."""
-        definition = self.warehouse._table(table)
+        definition = self.warehouse.held.table(table)
         intake.retract_file(self.warehouse.engine, definition, file_id, self.warehouse._next_seq())
         self.warehouse._waiting[definition.name.lower()] = definition
         self.retracted.append((definition.name, file_id))
@@ -116,11 +125,11 @@ def commit(b: OpenBatch) -> Run:
     """Apply, maintain and record; runs inside the warehouse's transaction."""
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh._waiting.values())
-    taken = [intake.resolve(wh.engine, t, wh._removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
+    taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh._waiting.clear()
     follow_replaced_files(b)
-    change = maintain.Change(shared=wh._shared())
+    change = maintain.Change(shared=wh.held.shared())
     for table, took in zip(waiting, taken, strict=True):
         if took.run.inserted + took.run.deleted:
             (change.rebuilt if took.bulk else change.tables).add(table.stored)
@@ -131,7 +140,14 @@ def commit(b: OpenBatch) -> Run:
     seconds = time.perf_counter() - started
     write_record(b, tables, done, seconds)
     return Run(
-        b.batch.batch_id, b.batch.kind, b.batch.started_at, seconds, done, tables, tuple(b.files.values()), b.quarantined
+        b.batch.batch_id,
+        b.batch.kind,
+        b.batch.started_at,
+        seconds,
+        done,
+        tables,
+        tuple(b.files.values()),
+        b.quarantined,
     )
 
 
@@ -142,23 +158,38 @@ def follow_replaced_files(b: OpenBatch) -> None:
         source, path = engine.rows(query("path_of_file"), [old])[0]
         new = engine.execute(query("newest_file"), [source, path])
         if new != old:
-            target = stored(b.warehouse._table(table).stored)
+            target = stored(b.warehouse.held.table(table).stored)
             engine.execute(f"UPDATE {target} SET _file = {new} WHERE _file = {old}")
 
 
-def write_record(b: OpenBatch, tables: tuple[TableRun, ...], models: tuple[ModelRun, ...], seconds: float) -> None:
+def write_record(
+    b: OpenBatch, tables: tuple[TableRun, ...], models: tuple[ModelRun, ...], seconds: float
+) -> None:
     """The batch, its stages and the checkpoint, in the same commit as the data."""
     engine, now = b.warehouse.engine, naive(utc_now())
     rows_in = sum(t.inserted + t.deleted for t in tables)
     rows_out = sum(m.rows_out for m in models)
     started = naive(b.batch.started_at)
-    engine.execute(query("put_batch"), [b.batch.seq, b.batch.batch_id, b.batch.kind, started, now, rows_in, rows_out, seconds])
+    engine.execute(
+        query("put_batch"),
+        [b.batch.seq, b.batch.batch_id, b.batch.kind, started, now, rows_in, rows_out, seconds],
+    )
     runs = [r for m in models for r in m.stages]
     if runs:
         rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
         values: list[Any] = []
         for r in runs:
-            values += [b.batch.batch_id, r.model, r.stage, r.operator, r.strategy, r.reason, r.rows_in, r.rows_out, r.seconds]
+            values += [
+                b.batch.batch_id,
+                r.model,
+                r.stage,
+                r.operator,
+                r.strategy,
+                r.reason,
+                r.rows_in,
+                r.rows_out,
+                r.seconds,
+            ]
         engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
     latest = [p.last_timestamp for p in b.positions if p.last_timestamp is not None]
     positions = json.dumps({p.source: dict(p.value) for p in b.positions}, default=str)

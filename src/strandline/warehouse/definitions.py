@@ -119,10 +119,12 @@ def parse_columns(name: str, columns: str | Sequence[Column]) -> tuple[tuple[str
     parts = [p.strip() for p in re.split(r",(?![^(]*\))", columns) if p.strip()]
     pairs = []
     for part in parts:
-        match = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+))\s+(.+)', part, re.S)
+        match = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+))\s+(.+)', part, re.DOTALL)
         if match is None:
             raise SchemaError(
-                f"column definition {part!r} is not `name TYPE`", where=f"table {name}", hint="write: id INTEGER, …"
+                f"column definition {part!r} is not `name TYPE`",
+                where=f"table {name}",
+                hint="write: id INTEGER, …",
             )
         quoted, plain, kind = match.groups()
         pairs.append((quoted.replace('""', '"') if quoted else plain, kind.strip()))
@@ -136,14 +138,18 @@ def checked_columns(name: str, pairs: tuple[tuple[str, str], ...]) -> tuple[tupl
         raise SchemaError("a table needs at least one column", where=f"table {name}", hint="add columns.")
     twice = next((n for n in lowered if lowered.count(n) > 1), None)
     if twice:
-        raise SchemaError(f"column {twice!r} is there twice", where=f"table {name}", hint="rename one of them.")
+        raise SchemaError(
+            f"column {twice!r} is there twice", where=f"table {name}", hint="rename one of them."
+        )
     taken = next((n for n in lowered if n in HIDDEN), None)
     if taken:
         raise SchemaError(f"column name {taken!r} is reserved", where=f"table {name}", hint="rename it.")
     return pairs
 
 
-def parse_key(name: str, key: str | Sequence[str] | None, columns: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def parse_key(
+    name: str, key: str | Sequence[str] | None, columns: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:
     """Key columns as the table spells them. Raises UnknownNameError."""
     if not key:
         return ()
@@ -151,5 +157,7 @@ def parse_key(name: str, key: str | Sequence[str] | None, columns: tuple[tuple[s
     spelled = {n.lower(): n for n, _ in columns}
     for k in wanted:
         if k.lower() not in spelled:
-            raise UnknownNameError(f"key column {k!r} is not a column", where=f"table {name}", hint=nearest(k, spelled.values()))
+            raise UnknownNameError(
+                f"key column {k!r} is not a column", where=f"table {name}", hint=nearest(k, spelled.values())
+            )
     return tuple(spelled[k.lower()] for k in wanted)

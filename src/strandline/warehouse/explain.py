@@ -47,7 +47,9 @@ class Explanation:
                 lines.append(f"     cheaper  {s.cheaper}")
             lines.append(f"     state    {s.state_rows:,} rows, about {size(s.state_bytes)}")
             if s.last_seconds is not None:
-                lines.append(f"     cost     last {s.last_seconds * 1000:.1f} ms, expected {(s.estimated_seconds or 0) * 1000:.1f} ms")
+                lines.append(
+                    f"     cost     last {s.last_seconds * 1000:.1f} ms, expected {(s.estimated_seconds or 0) * 1000:.1f} ms"
+                )
         return "\n".join(lines)
 
 
@@ -63,7 +65,14 @@ def size(count: float) -> str:
 def explain(engine: Engine, plan: Plan, definition: ModelDefinition, sql: str) -> Explanation:
     """Every stage with what is known about it."""
     if plan.full_reason:
-        fallback = explained(engine, plan.output.table, "query", "full", plan.full_reason, "rewrite the query so that every part has a rule")
+        fallback = explained(
+            engine,
+            plan.output.table,
+            "query",
+            "full",
+            plan.full_reason,
+            "rewrite the query so that every part has a rule",
+        )
         return Explanation(definition.name, sql, (fallback,))
     return Explanation(definition.name, sql, tuple(stage_explanation(engine, s) for s in plan.stages))
 
@@ -72,12 +81,22 @@ def stage_explanation(engine: Engine, stage: Stage) -> StageExplanation:
     return explained(engine, stage.table, stage.name, stage.strategy, stage.reason, stage.cheaper)
 
 
-def explained(engine: Engine, table: str, operator: str, strategy: str, reason: str, cheaper: str) -> StageExplanation:
+def explained(
+    engine: Engine, table: str, operator: str, strategy: str, reason: str, cheaper: str
+) -> StageExplanation:
     """State size from the stored table, cost from past runs (newest first)."""
     rows = engine.execute(f"SELECT count(*) FROM {stored(table)}")
     width = len(engine.describe(f"SELECT * FROM {stored(table)}")) * 8
     past = [r[2] for r in engine.rows(query("runs_of_stage"), [table])]
     estimate = sorted(past)[len(past) // 2] if past else None
     return StageExplanation(
-        table.removeprefix("state/"), operator, strategy, reason, cheaper, rows, rows * width, past[0] if past else None, estimate
+        table.removeprefix("state/"),
+        operator,
+        strategy,
+        reason,
+        cheaper,
+        rows,
+        rows * width,
+        past[0] if past else None,
+        estimate,
     )

@@ -70,7 +70,13 @@ def rehash_statement(table: TableDefinition) -> str:
 
 
 def stage(
-    engine: Engine, table: TableDefinition, frame: pa.Table, op: int, seq: int, file_id: int | None, lines: pa.Array | None
+    engine: Engine,
+    table: TableDefinition,
+    frame: pa.Table,
+    op: int,
+    seq: int,
+    file_id: int | None,
+    lines: pa.Array | None,
 ) -> int:
     """Cast a frame to the table's types and let it wait. Raises SchemaError or InputError, nothing changed."""
     frame = checked_frame(table, frame, op)
@@ -109,11 +115,15 @@ def checked_frame(table: TableDefinition, frame: pa.Table, op: int) -> pa.Table:
     for name in frame.column_names:
         if name.lower() not in known:
             raise SchemaError(
-                f"column {name!r} is not in the table", where=f"table {table.name}", hint=nearest(name, table.names)
+                f"column {name!r} is not in the table",
+                where=f"table {table.name}",
+                hint=nearest(name, table.names),
             )
     given = {c.lower(): c for c in frame.column_names}
     if len(given) != len(frame.column_names):
-        raise SchemaError("a column is there twice", where=f"table {table.name}", hint="rename or drop one of them.")
+        raise SchemaError(
+            "a column is there twice", where=f"table {table.name}", hint="rename or drop one of them."
+        )
     for k in table.key:
         if frame.num_rows and (k.lower() not in given or frame[given[k.lower()]].null_count):
             raise InputError(
@@ -140,13 +150,18 @@ def cast_error(engine: Engine, table: TableDefinition, frame: pa.Table, error: E
             continue
         q = quote(column)
         try:
-            engine.load(frame, f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS SELECT {q}::VARCHAR AS v FROM incoming WHERE {q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL LIMIT 1")
+            engine.load(
+                frame,
+                f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS SELECT {q}::VARCHAR AS v FROM incoming WHERE {q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL LIMIT 1",
+            )
             bad = engine.rows("SELECT v FROM strandline_misfit")
         except EngineError:
             bad = [(f"values of type {frame[column].type}",)]
         if bad:
             return InputError(
-                f"column {name!r}: {bad[0][0]!r} is not a {kind}", where=f"table {table.name}", hint="correct the value; nothing was applied."
+                f"column {name!r}: {bad[0][0]!r} is not a {kind}",
+                where=f"table {table.name}",
+                hint="correct the value; nothing was applied.",
             )
     return InputError(error.message, where=f"table {table.name}", hint="check the frame's columns.")
 
@@ -169,7 +184,9 @@ def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bul
     """
     waiting = Incoming(table).waiting
     rows = engine.execute(f"SELECT count(*) FROM {waiting}")
-    distinct = not table.key or engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {waiting}") == rows
+    distinct = (
+        not table.key or engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {waiting}") == rows
+    )
     if rows >= bulk_rows and distinct and fresh_start(engine, table):
         fill(engine, table)
         return Intake(TableRun(table.name, rows, 0), bulk=True)
@@ -197,7 +214,9 @@ def fill(engine: Engine, table: TableDefinition) -> None:
     """The first load, written once."""
     waiting = Incoming(table).waiting
     cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
-    engine.execute(f"INSERT INTO {stored(table.stored)} ({cols}) {new_rows(table, f'FROM {waiting} AS l', fresh_rid('ORDER BY l._seq'))}")
+    engine.execute(
+        f"INSERT INTO {stored(table.stored)} ({cols}) {new_rows(table, f'FROM {waiting} AS l', fresh_rid('ORDER BY l._seq'))}"
+    )
     engine.execute(f"DROP TABLE {waiting}")
 
 
@@ -230,7 +249,12 @@ def keyed(engine: Engine, table: TableDefinition, distinct: bool, wanted: Collec
     hashed = f"(SELECT *, {identity(table)} AS _k, hash({listed(table.names)}) AS _h FROM {last})"
     found = 0 if table.append_only else engine.execute(make(known, lookup(table, hashed, wanted)))
     if not found:
-        engine.execute(make(minus(table.stored), f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0"))
+        engine.execute(
+            make(
+                minus(table.stored),
+                f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0",
+            )
+        )
         fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
     match = same(table.key, "t", "l").replace("IS NOT DISTINCT FROM", "=")

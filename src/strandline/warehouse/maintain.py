@@ -83,7 +83,11 @@ def view_statements(definition: ModelDefinition) -> list[str]:
     views = {"": where}
     if definition.settings.get("views"):
         is_base = f"(t._batch <= {base} OR b.kind IN ('base', 'rebuild'))"
-        views |= {"_base": f"{where} AND {is_base}", "_incremental": f"{where} AND NOT {is_base}", "_realtime": where}
+        views |= {
+            "_base": f"{where} AND {is_base}",
+            "_incremental": f"{where} AND NOT {is_base}",
+            "_realtime": where,
+        }
     return [
         f"CREATE OR REPLACE VIEW main.{quote(definition.name + suffix)} AS SELECT {cols} FROM {source} WHERE {condition}"
         for suffix, condition in views.items()
@@ -104,14 +108,22 @@ def refresh(
     if plan.full_reason:
         runs = [recompute(engine, plan, definition, change)]
     else:
-        runs = [r for s in plan.stages if (r := run_stage(engine, definition.name, s, change, made)) is not None]
+        runs = [
+            r for s in plan.stages if (r := run_stage(engine, definition.name, s, change, made)) is not None
+        ]
     rows_in = sum(change.rows.get(t, 0) for t in touched)
     last = runs[-1] if runs else None
     out = last.rows_out if last is not None and last.stage == definition.table else 0
     reason = next((r.reason for r in reversed(runs)), "no stage was touched")
     strategy = plan.strategy if not runs else max((r.strategy for r in runs), key=COSTLIEST.index)
     return ModelRun(
-        definition.name, strategy, reason, rows_in, out, time.perf_counter() - started, tuple(runs)  # type: ignore[arg-type]
+        definition.name,
+        strategy,
+        reason,
+        rows_in,
+        out,
+        time.perf_counter() - started,
+        tuple(runs),  # type: ignore[arg-type]
     )
 
 
@@ -171,9 +183,13 @@ def stage_run(
     if counts.get("in") == 0:
         out = 0
     elif counts["shared"]:
-        out = sum(engine.execute(f"SELECT count(*) FROM {t}") for t in (plus(stage.table), minus(stage.table)))
+        out = sum(
+            engine.execute(f"SELECT count(*) FROM {t}") for t in (plus(stage.table), minus(stage.table))
+        )
     else:
-        out = max(counts.get("plus", 0) + counts.get("minus", 0), counts.get("carried", 0) + counts.get("new", 0))
+        out = max(
+            counts.get("plus", 0) + counts.get("minus", 0), counts.get("carried", 0) + counts.get("new", 0)
+        )
     if out:
         change.tables.add(stage.table)
         change.rows[stage.table] = out
@@ -195,11 +211,22 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     engine.execute(make(old, f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)}"))
     fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}) AS q({cols})"
     engine.execute(make(new, f"SELECT *, {copy}) AS _copy FROM ({fresh}) AS f"))
-    equal = " AND ".join(["a._k = b._k", "a._copy = b._copy", *(f"a.{quote(n)} IS NOT DISTINCT FROM b.{quote(n)}" for n in names)])
+    equal = " AND ".join(
+        [
+            "a._k = b._k",
+            "a._copy = b._copy",
+            *(f"a.{quote(n)} IS NOT DISTINCT FROM b.{quote(n)}" for n in names),
+        ]
+    )
     rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"
-    gone = engine.execute(make(minus(table), f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}"))
+    gone = engine.execute(
+        make(minus(table), f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}")
+    )
     come = engine.execute(
-        make(plus(table), f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}")
+        make(
+            plus(table),
+            f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}",
+        )
     )
     engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
     engine.execute(
@@ -211,7 +238,14 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
         change.rows[table] = gone + come
     rows_in = sum(change.rows.get(t, 0) for t in definition.inputs)
     return StageRun(
-        definition.name, table, "query", "full", plan.full_reason, rows_in, gone + come, time.perf_counter() - started
+        definition.name,
+        table,
+        "query",
+        "full",
+        plan.full_reason,
+        rows_in,
+        gone + come,
+        time.perf_counter() - started,
     )
 
 

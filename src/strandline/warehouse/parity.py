@@ -15,7 +15,9 @@ SHOWN = 5
 FLOATS = ("FLOAT", "DOUBLE", "REAL")
 
 
-def compare(engine: Engine, definition: ModelDefinition, recompute: str, sample: float | None = None) -> Parity:
+def compare(
+    engine: Engine, definition: ModelDefinition, recompute: str, sample: float | None = None
+) -> Parity:
     """Count rows by two independent hashes on both sides; look closer only at what differs.
 
     With `sample` (a share between 0 and 1) only rows whose hash falls into that
@@ -36,13 +38,23 @@ def compare(engine: Engine, definition: ModelDefinition, recompute: str, sample:
     for name, other in (("strandline_is", "strandline_ought"), ("strandline_ought", "strandline_is")):
         differing = f"SELECT a, b FROM {name}_hash ANTI JOIN {other}_hash USING (a, b, n)"
         engine.execute(
-            make(f"{name}_rows", f"SELECT {cols} FROM ({sides[name]}) WHERE (hash({cols}), hash({cols}, 1)) IN (SELECT (a, b) FROM ({differing}))")
+            make(
+                f"{name}_rows",
+                f"SELECT {cols} FROM ({sides[name]}) WHERE (hash({cols}), hash({cols}, 1)) IN (SELECT (a, b) FROM ({differing}))",
+            )
         )
     extra, missing, largest = closer(engine, definition)
     examples = sample_rows(engine, missing, "missing") + sample_rows(engine, extra, "extra")
     return Parity(
-        definition.name, not missing and not extra, rows, expected, missing, extra, largest,
-        time.perf_counter() - started, tuple(examples),
+        definition.name,
+        not missing and not extra,
+        rows,
+        expected,
+        missing,
+        extra,
+        largest,
+        time.perf_counter() - started,
+        tuple(examples),
     )
 
 
@@ -59,16 +71,29 @@ def closer(engine: Engine, definition: ModelDefinition) -> tuple[int, int, float
     by = f"PARTITION BY {listed(exact)} " if exact else ""
     order = f"ORDER BY {listed(floats)}" if floats else ""
     for side in ("is", "ought"):
-        engine.execute(make(f"strandline_{side}_n", f"SELECT *, row_number() OVER ({by}{order}) AS _pair FROM strandline_{side}_rows"))
-    match = " AND ".join([*(f"a.{quote(c)} IS NOT DISTINCT FROM b.{quote(c)}" for c in exact), "a._pair = b._pair"])
+        engine.execute(
+            make(
+                f"strandline_{side}_n",
+                f"SELECT *, row_number() OVER ({by}{order}) AS _pair FROM strandline_{side}_rows",
+            )
+        )
+    match = " AND ".join(
+        [*(f"a.{quote(c)} IS NOT DISTINCT FROM b.{quote(c)}" for c in exact), "a._pair = b._pair"]
+    )
     near = [near_enough(f) for f in floats]
     good = " AND ".join([match, *near])
-    extra = engine.execute(f"SELECT count(*) FROM strandline_is_n AS a ANTI JOIN strandline_ought_n AS b ON {good}")
-    missing = engine.execute(f"SELECT count(*) FROM strandline_ought_n AS b ANTI JOIN strandline_is_n AS a ON {good}")
+    extra = engine.execute(
+        f"SELECT count(*) FROM strandline_is_n AS a ANTI JOIN strandline_ought_n AS b ON {good}"
+    )
+    missing = engine.execute(
+        f"SELECT count(*) FROM strandline_ought_n AS b ANTI JOIN strandline_is_n AS a ON {good}"
+    )
     gaps = ", ".join(f"max(abs(a.{quote(f)} - b.{quote(f)}))" for f in floats)
     largest = 0.0
     if floats:
-        found = engine.rows(f"SELECT greatest({gaps}) FROM strandline_is_n AS a JOIN strandline_ought_n AS b ON {good}")
+        found = engine.rows(
+            f"SELECT greatest({gaps}) FROM strandline_is_n AS a JOIN strandline_ought_n AS b ON {good}"
+        )
         largest = float(found[0][0] or 0.0)
     return extra, missing, largest
 

@@ -1,0 +1,138 @@
+"""What a warehouse holds, by name: definitions, compiled plans, and who reads whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from strandline.compiler import Plan, compile, force, programs, recompute_plan
+from strandline.engines.base import Engine
+from strandline.errors import SchemaError, StrandlineError, UnknownNameError, UsageError, nearest
+from strandline.record import query
+from strandline.warehouse import definitions, maintain
+from strandline.warehouse.definitions import ModelDefinition, TableDefinition
+
+
+class Holdings:
+    """Definitions as the record has them, and what was compiled from them in this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.tables = {n.lower(): definitions.table_from_json(d) for n, d in engine.rows(query("tables"))}
+        self.models: dict[str, ModelDefinition] = {}
+        self.sql: dict[str, str] = {}
+        self.programs = maintain.Programs()
+        self._plans: dict[str, Plan] = {}
+        for name, sql, definition in engine.rows(query("models")):
+            self.models[name.lower()] = definitions.model_from_json(definition)
+            self.sql[name.lower()] = sql
+
+    # ── by name ─────────────────────────────────────────────────────────────
+
+    def table(self, name: str) -> TableDefinition:
+        """A source table. Raises UnknownNameError, or UsageError for a model."""
+        table = self.tables.get(name.lower())
+        if table is not None:
+            return table
+        if name.lower() in self.models:
+            hint = "apply changes to the tables it reads."
+            raise UsageError(f"{name!r} is a model; only tables take changes", hint=hint)
+        known = [t.name for t in self.tables.values()]
+        raise UnknownNameError(f"there is no table {name!r}", hint=nearest(name, known))
+
+    def model(self, name: str) -> ModelDefinition:
+        """A model. Raises UnknownNameError."""
+        model = self.models.get(name.lower())
+        if model is None:
+            known = [m.name for m in self.models.values()]
+            raise UnknownNameError(f"there is no model {name!r}", hint=nearest(name, known))
+        return model
+
+    def spelled(self, name: str) -> str | None:
+        """A table's or model's name as it was created."""
+        known = self.tables.get(name.lower()) or self.models.get(name.lower())
+        return known.name if known else None
+
+    def unknown(self, name: str) -> UnknownNameError:
+        known = [*(t.name for t in self.tables.values()), *(m.name for m in self.models.values())]
+        return UnknownNameError(f"there is no table or model {name!r}", hint=nearest(name, known))
+
+    def refuse_taken(self, name: str) -> None:
+        """Raises SchemaError where a name cannot be given."""
+        if not name or "/" in name:
+            raise SchemaError(f"{name!r} cannot be a name", hint="use letters, digits and underscores.")
+        if self.spelled(name) is not None:
+            raise SchemaError(f"{name!r} is already there", hint="drop it first, or take another name.")
+
+    def refuse_if_read(self, name: str, hint: str) -> None:
+        """Raises UsageError where models read this table or model."""
+        above = self.above(name)
+        if above:
+            raise UsageError(f"{name} is read by {', '.join(above)}", hint=f"{hint}.")
+
+    # ── plans ───────────────────────────────────────────────────────────────
+
+    def compiled(self, name: str, sql: str, strict: bool) -> Plan:
+        """The plan a query gets here. Raises CompileError naming the model."""
+        try:
+            return compile(sql, self.catalog(without=name), name, strict=strict)
+        except StrandlineError as error:
+            error.where = error.where or f"model {name}"
+            raise
+
+    def recompiled(self, model: ModelDefinition) -> Plan:
+        """A model's plan from its text and settings, as it was chosen when it was created."""
+        plan = self.compiled(model.name, self.sql[model.name.lower()], False)
+        plan = force(plan, str(model.settings["strategy"]) if model.settings.get("strategy") else None)
+        return recompute_plan(plan, model.fallback, as_written=True) if model.fallback else plan
+
+    def plan(self, name: str) -> Plan:
+        """The model's plan, compiled once per process."""
+        key = name.lower()
+        if key not in self._plans:
+            self._plans[key] = self.recompiled(self.models[key])
+        return self._plans[key]
+
+    def remember(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
+        key = definition.name.lower()
+        self.models[key], self.sql[key], self._plans[key] = definition, sql, plan
+        self.programs.forget(key)
+
+    def forget(self, name: str) -> None:
+        for known in (self.models, self.sql, self._plans):
+            known.pop(name.lower(), None)
+        self.programs.forget(name)
+
+    # ── who reads whom ──────────────────────────────────────────────────────
+
+    def catalog(self, without: str = "") -> dict[str, Any]:
+        """What a query may read."""
+        every: Mapping[str, Any] = {**self.tables, **self.models}
+        return {key: d.readable() for key, d in every.items() if key != without.lower()}
+
+    def ordered(self) -> list[ModelDefinition]:
+        """Models so that each comes after what it reads."""
+        done: dict[str, ModelDefinition] = {}
+
+        def visit(key: str) -> None:
+            if key in self.models and key not in done:
+                for read in self.models[key].reads:
+                    visit(read)
+                done[key] = self.models[key]
+
+        for key in self.models:
+            visit(key)
+        return list(done.values())
+
+    def above(self, name: str) -> list[str]:
+        """Models that read this table or model, directly or through others."""
+        return maintain.dependents(self.ordered(), name)
+
+    def shared(self) -> frozenset[str]:
+        """Stored tables that some stage reads: their changes are handed on."""
+        return frozenset(t for m in self.models.values() for t in m.inputs)
+
+    def removed_columns(self, table: TableDefinition) -> frozenset[str]:
+        """What all models want to know of a removed row of a source table."""
+        readers = [n for n, m in self.models.items() if table.stored in m.inputs]
+        stages = [s for n in readers for s in self.plan(n).stages]
+        return frozenset(c for s in stages for c in programs.removed_columns(s, table.stored))
