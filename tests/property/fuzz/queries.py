@@ -79,6 +79,13 @@ def _items(gen: Gen, scope: Scope, most: int = 4) -> list[Col]:
         columns = [known[n] for n in scope.total if n in known and known[n] not in columns] + columns
     if gen.chance(0.07):
         columns.append(scalar_subquery(gen, scope))
+    if gen.chance(0.03):
+        gen.tag("subquery:as-a-value")
+        columns.append(Col(f"({subquery_condition(gen, scope)})", "bool"))
+    times = scope.of("ts")
+    if times and gen.chance(0.15):
+        gen.tag("expr:interval")
+        columns.append(Col(f"({gen.rng.choice(times).sql} - {gen.rng.choice(times).sql})", "ival"))
     return columns
 
 
@@ -165,7 +172,17 @@ def _window(gen: Gen) -> Query:
         windows[0] = replace(expression(gen, Scope((first,)), first.kind, 1), exact=first.exact)
     columns += windows
     items, outer = named(columns)
-    return Query(f"SELECT {items} FROM {source.text}{where}{qualify}", outer, total_within(scope, columns))
+    distinct = "DISTINCT " if gen.chance(0.06) and all(c.comparable for c in columns) else ""
+    if distinct:
+        gen.tag("distinct", "distinct:over-window")
+    total = tuple(c.sql for c in outer) if distinct else total_within(scope, columns)
+    over = shared[0].text()
+    clause = ""
+    if over and f"OVER ({over})" in f"{items}{qualify}" and gen.chance(0.3):
+        gen.tag("window:named")
+        items, qualify = (t.replace(f"OVER ({over})", "OVER w") for t in (items, qualify))
+        clause = f" WINDOW w AS ({over})"
+    return Query(f"SELECT {distinct}{items} FROM {source.text}{where}{clause}{qualify}", outer, total)
 
 
 def _topk(gen: Gen) -> Query:

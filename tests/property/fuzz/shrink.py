@@ -23,9 +23,9 @@ def shrink(world: World, finding: Finding, seconds: float = 30.0) -> World:
     def fails(candidate: World) -> bool:
         return time.monotonic() < limit and same_fault(candidate, finding)
 
-    small = _alone(world, finding)
-    if not fails(small):
-        small = world
+    blamed = [finding.model] if finding.model != "?" else [m.name for m in world.models]
+    alone = (_alone(world, replace(finding, model=name)) for name in blamed)
+    small = next((candidate for candidate in alone if fails(candidate)), world)
     steps = (_models, _no_early, _batches, _changes, _rows, _query, _rows, _columns, _values)
     before = None
     while before != small and time.monotonic() < limit:
@@ -196,7 +196,7 @@ def shorter(sql: str) -> Iterator[str]:
             copy = tree.copy()
             target = [n for n in copy.walk() if isinstance(n, exp.Expr)][index]
             copy = edit(copy, target) or copy
-            text = copy.sql(dialect="duckdb")
+            text = copy.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
             if text not in seen and len(text) < len(sql):
                 seen.add(text)
                 yield text

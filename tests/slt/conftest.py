@@ -1,0 +1,7 @@
+"""Makes the runner, and the bag comparison of the property tests, importable."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "property")]
