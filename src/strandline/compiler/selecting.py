@@ -157,9 +157,7 @@ def constant(clause: exp.Expr | None) -> int | None:
     return int(value.name)
 
 
-def lower_predicate(
-    node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context
-) -> r.Relation:
+def lower_predicate(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context) -> r.Relation:
     """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
     if predicate.find(exp.Query):
         semi = subqueries.semi_join(node, predicate, scope, ctx)

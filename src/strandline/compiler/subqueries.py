@@ -17,9 +17,7 @@ from strandline.compiler.reject import Unsupported
 SIMPLE = ("group", "having", "qualify", "limit", "offset", "distinct", "with_", "windows")
 
 
-def semi_join(
-    node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context
-) -> r.Relation | None:
+def semi_join(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context) -> r.Relation | None:
     """The semi or anti join for a [NOT] EXISTS or [NOT] IN term; None for any other predicate."""
     anti = False
     while isinstance(predicate, (exp.Not, exp.Paren)):
@@ -73,9 +71,7 @@ def is_star(expr: exp.Expr) -> bool:
     return isinstance(expr.unalias(), exp.Star)
 
 
-def renamed(
-    inner: low.Lowered, ctx: low.Context
-) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
+def renamed(inner: low.Lowered, ctx: low.Context) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
     """An uncorrelated subquery under names of its own."""
     holder = exp.Subquery(alias=exp.TableAlias(this=exp.to_identifier("q")))
     node, scope = low.renamed(inner, "q", holder, ctx)
