@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         UsageError,
     )
+    from strandline.functions import model
     from strandline.schema import Column, FileRecord, ModelRun, Parity, Run, Schema, StageRun, TableRun
     from strandline.warehouse import Warehouse
     from strandline.wiring import Pipeline
@@ -64,6 +65,7 @@ _LAZY: dict[str, tuple[str, str]] = {
     **{name: ("strandline.errors", name) for name in _ERRORS},
     **{name: ("strandline.schema", name) for name in _VALUES},
     "Warehouse": ("strandline.warehouse", "Warehouse"),
+    "model": ("strandline.functions", "model"),
     "Pipeline": ("strandline.wiring", "Pipeline"),
     "open": ("strandline.wiring", "open_warehouse"),
 }
@@ -94,6 +96,7 @@ __all__ = [
     "UsageError",
     "Warehouse",
     "__version__",
+    "model",
     "open",
 ]
 

@@ -15,7 +15,7 @@ SOURCE = ROOT / "src" / "strandline"
 # The longest matching name decides, so `engines.base` may lie below `engines`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("schema", "units"),
+    ("schema", "units", "functions"),
     ("compiler", "zset", "checks", "engines.base", "sources.base"),
     ("engines", "sources", "record"),
     ("warehouse",),

@@ -20,15 +20,17 @@ from strandline.errors import (
     UsageError,
     nearest,
 )
+from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, ModelRun, Parity, Run, Schema, utc_now
-from strandline.warehouse import batches, definitions, intake, maintain, parity
+from strandline.warehouse import batches, definitions, intake, maintain, parity, python_models
 from strandline.warehouse.batches import OpenBatch
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation, explain
 from strandline.warehouse.frames import to_arrow
 from strandline.warehouse.holdings import Holdings
 from strandline.warehouse.outgoing import to_polars
+from strandline.warehouse.python_models import FunctionPlan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,11 +47,17 @@ class Warehouse:
     """
 
     def __init__(
-        self, engine: Engine, *, read_only: bool = False, on_close: Callable[[], None] | None = None
+        self,
+        engine: Engine,
+        *,
+        read_only: bool = False,
+        on_close: Callable[[], None] | None = None,
+        functions: Mapping[str, ModelFunction] | None = None,
     ) -> None:
         self.engine = engine
         self.read_only = read_only
         self._on_close = on_close
+        self._functions: dict[str, ModelFunction] = dict(functions or {})
         self._waiting: dict[str, TableDefinition] = {}
         self._seq = 0
         self._batch_seq = 0
@@ -74,14 +82,14 @@ class Warehouse:
 
     def reader(self) -> Warehouse:
         """A read-only warehouse on a connection of its own, for another thread."""
-        return Warehouse(self.engine.reader(), read_only=True)
+        return Warehouse(self.engine.reader(), read_only=True, functions=self._functions)
 
     def checkpoint(self) -> None:
         """Move the engine's log into its file; call it when idle."""
         self.engine.checkpoint()
 
     def _load(self) -> None:
-        self.held = Holdings(self.engine)
+        self.held = Holdings(self.engine, self._functions)
         self._batch_seq = self.engine.execute(query("last_batch"))
 
     # ── tables ──────────────────────────────────────────────────────────────
@@ -146,13 +154,13 @@ class Warehouse:
     # ── models ──────────────────────────────────────────────────────────────
 
     def models(self) -> dict[str, str]:
-        """Models by name, with their SQL."""
+        """Models by name, with their SQL, or the code of their function."""
         return {m.name: self.held.sql[m.name.lower()] for m in self.held.models.values()}
 
     def create_model(
         self,
         name: str,
-        sql: str,
+        sql: str | Callable[..., Any] | ModelFunction,
         *,
         strict: bool = False,
         strategy: str | None = None,
@@ -161,8 +169,9 @@ class Warehouse:
     ) -> bool:
         """Compile, fill and keep a query from now on; False where it is there already, unchanged.
 
-        A changed query or setting rebuilds the model and what depends on it, in one commit.
-        Raises CompileError before anything is created.
+        In place of SQL it may be a function declared with `@sl.model`. A changed query, function or
+        setting rebuilds the model and what depends on it, in one commit. Raises CompileError before
+        anything is created, ModelError where the function fails.
         """
         self._writable()
         settings: dict[str, object] = {
@@ -171,6 +180,8 @@ class Warehouse:
             "views": views,
             "strategy": strategy,
         }
+        if not isinstance(sql, str):
+            return self._create_function(name, model_function(sql), settings)
         known = self.held.models.get(name.lower())
         if (
             known is not None
@@ -196,6 +207,27 @@ class Warehouse:
                     plan.full_reason, where=f"model {name}", hint="rewrite the query."
                 ) from error
             self._install(known, name, sql, plan, shape, settings)
+        return True
+
+    def provide(self, functions: Mapping[str, ModelFunction]) -> None:
+        """Let Python models that are here already be computed in this process, by their names."""
+        self._functions.update({n.lower(): f for n, f in functions.items()})
+
+    def _create_function(self, name: str, function: ModelFunction, settings: Mapping[str, object]) -> bool:
+        known = self.held.models.get(name.lower())
+        same = known is not None and known.function == function.declared() and known.settings == settings
+        if same and self.held.sql[name.lower()] == function.text:
+            self.provide({name: function})
+            return False
+        if known is None:
+            self.held.refuse_taken(name)
+        self._flush()
+        name = known.name if known else name
+        plan = python_models.plan(name, function, self.held.catalog(without=name), settings)
+        with self._changing(f"creating model {name}"), self._own_batch():
+            definition = python_models.define(self.engine, plan, settings)
+            (self._replace if known else self._add)(definition, function.text, plan)
+        self.provide({name: function})
         return True
 
     def _install(
@@ -252,12 +284,12 @@ class Warehouse:
             )
         return shape
 
-    def _add(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
+    def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         self._create_stored(definition, plan)
         self.engine.execute(query("put_model"), [definition.name, sql, definitions.to_json(definition)])
         self.held.remember(definition, sql, plan)
 
-    def _replace(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
+    def _replace(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         """A changed model and everything that reads it, rebuilt."""
         above = self.held.above(definition.name)
         if definition.name.lower() in plan.reads or set(a.lower() for a in above) & plan.reads:
@@ -273,27 +305,40 @@ class Warehouse:
         self._store_change(definition, sql, plan)
         for name in above:
             old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
-            again = self.held.recompiled(old)
-            shape = self._shape(old.name, text, again)
-            again = again if old.fallback else self._runnable(again, shape)
-            renewed = definitions.model_definition(old.name, again, shape, old.settings, self.held.catalog())
+            renewed, again = self._renewed(old, text)
             self._create_stored(renewed, again)
             self._store_change(renewed, text, again)
 
-    def _store_change(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
+    def _renewed(self, old: ModelDefinition, text: str) -> tuple[ModelDefinition, Plan | FunctionPlan]:
+        """A model as it is defined over inputs that were made anew."""
+        if old.function is not None:
+            made = self.held.function_plan(old)
+            return python_models.define(self.engine, made, old.settings), made
+        again = self.held.recompiled(old)
+        shape = self._shape(old.name, text, again)
+        again = again if old.fallback else self._runnable(again, shape)
+        return definitions.model_definition(old.name, again, shape, old.settings, self.held.catalog()), again
+
+    def _store_change(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         values = [sql, definitions.to_json(definition), definition.name]
         self.engine.execute(query("change_model"), values)
         self.held.remember(definition, sql, plan)
 
-    def _create_stored(self, definition: ModelDefinition, plan: Plan) -> None:
-        maintain.create(self.engine, plan, definition)
+    def _create_stored(self, definition: ModelDefinition, plan: Plan | FunctionPlan) -> None:
+        if isinstance(plan, FunctionPlan):
+            python_models.create(self.engine, plan, definition)
+        else:
+            maintain.create(self.engine, plan, definition)
         for statement in maintain.view_statements(definition):
             self.engine.execute(statement)
 
     def _drop_stored(self, model: ModelDefinition) -> None:
         for suffix in ("", "_base", "_incremental", "_realtime") if model.settings.get("views") else ("",):
             self.engine.execute(f"DROP VIEW IF EXISTS main.{quote(model.name + suffix)}")
-        maintain.drop(self.engine, self.held.plan(model.name))
+        if model.function is not None:
+            self.engine.execute(f"DROP TABLE IF EXISTS {stored(model.table)}")
+        else:
+            maintain.drop(self.engine, self.held.plan(model.name))
 
     # ── changes ─────────────────────────────────────────────────────────────
 
@@ -365,6 +410,8 @@ class Warehouse:
         definition = self.held.models[name.lower()]
         if not set(definition.inputs) & (change.tables | change.rebuilt):
             return None
+        if definition.function is not None:
+            return python_models.refresh(self.engine, self.held.function_plan(definition), definition, change)
         return maintain.refresh(self.engine, self.held.plan(name), definition, change, self.held.programs)
 
     def _flush(self) -> None:
@@ -407,11 +454,18 @@ class Warehouse:
     def explain(self, model: str) -> Explanation:
         """Stage by stage: strategy, reason, state, cost."""
         definition = self.held.model(model)
-        return explain(self.engine, self.held.plan(model), definition, self.held.sql[definition.name.lower()])
+        text = self.held.sql[definition.name.lower()]
+        if definition.function is not None:
+            return python_models.explain(self.engine, self.held.function_plan(definition), definition, text)
+        return explain(self.engine, self.held.plan(model), definition, text)
 
     def verify(self, model: str, sample: float | None = None) -> Parity:
         """Compare a model with its full recompute (or the share `sample` of its rows)."""
         definition = self.held.model(model)
+        if definition.function is not None:
+            made = self.held.function_plan(definition)
+            ought = python_models.recompute(self.engine, made, definition)
+            return parity.compare(self.engine, definition, ought, sample)
         return parity.compare(self.engine, definition, self.held.plan(model).query, sample)
 
     def verify_all(self, sample: float | None = None) -> list[Parity]:

@@ -62,6 +62,8 @@ class ModelDefinition:
     fallback: str = ""
     """Why the engine would not run the compiled stages, where the model is recomputed as written instead."""
     layout: int = LAYOUT
+    function: Mapping[str, object] | None = None
+    """What was declared of a Python model's function; None for a query."""
 
     def readable(self) -> Readable:
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)

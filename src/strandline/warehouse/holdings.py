@@ -8,15 +8,17 @@ from typing import Any
 from strandline.compiler import Plan, compile, force, programs, recompute_plan
 from strandline.engines.base import Engine
 from strandline.errors import SchemaError, StrandlineError, UnknownNameError, UsageError, nearest
+from strandline.functions import ModelFunction
 from strandline.record import query
-from strandline.warehouse import definitions, maintain
+from strandline.warehouse import definitions, maintain, python_models
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 
 
 class Holdings:
     """Definitions as the record has them, and what was compiled from them in this process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, functions: Mapping[str, ModelFunction]) -> None:
+        self._functions = functions
         self.tables = {n.lower(): definitions.table_from_json(d) for n, d in engine.rows(query("tables"))}
         self.models: dict[str, ModelDefinition] = {}
         self.sql: dict[str, str] = {}
@@ -92,9 +94,23 @@ class Holdings:
             self._plans[key] = self.recompiled(self.models[key])
         return self._plans[key]
 
-    def remember(self, definition: ModelDefinition, sql: str, plan: Plan) -> None:
+    def function_plan(self, model: ModelDefinition) -> python_models.FunctionPlan:
+        """How a Python model is kept; its function refuses to be called where this process lacks it."""
+        text = self.sql[model.name.lower()]
+        function = self._functions.get(model.name.lower())
+        if function is None or function.text != text or function.declared() != model.function:
+            function = python_models.declared_function(model, text)
+        return python_models.plan(model.name, function, self.catalog(), model.settings)
+
+    def remember(
+        self, definition: ModelDefinition, sql: str, plan: Plan | python_models.FunctionPlan
+    ) -> None:
         key = definition.name.lower()
-        self.models[key], self.sql[key], self._plans[key] = definition, sql, plan
+        self.models[key], self.sql[key] = definition, sql
+        if isinstance(plan, Plan):
+            self._plans[key] = plan
+        else:
+            self._plans.pop(key, None)
         self.programs.forget(key)
 
     def forget(self, name: str) -> None:
@@ -133,6 +149,8 @@ class Holdings:
 
     def removed_columns(self, table: TableDefinition) -> frozenset[str]:
         """What all models want to know of a removed row of a source table."""
-        readers = [n for n, m in self.models.items() if table.stored in m.inputs]
-        stages = [s for n in readers for s in self.plan(n).stages]
-        return frozenset(c for s in stages for c in programs.removed_columns(s, table.stored))
+        readers = [m for m in self.models.values() if table.stored in m.inputs]
+        stages = [s for m in readers if m.function is None for s in self.plan(m.name).stages]
+        wanted = {c for s in stages for c in programs.removed_columns(s, table.stored)}
+        calls = [python_models.removed_columns(m, table.names) for m in readers if m.function is not None]
+        return frozenset(wanted.union(*calls))
