@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -49,31 +49,17 @@ def test_the_version(tmp_path: Path, word: str) -> None:
 
 
 def test_the_version_comes_at_once(tmp_path: Path) -> None:
-    best = 9.0
+    """Processor time, the best of five: a machine busy with other things does not count."""
+    taken = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         strandline("--version", cwd=tmp_path)
-        best = min(best, time.perf_counter() - started)
-    assert best < 0.15
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < 0.15
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "init",
-        "run",
-        "watch",
-        "plan",
-        "explain",
-        "verify",
-        "status",
-        "query",
-        "quarantine",
-        "bench",
-        "doctor",
-        "demo",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(tmp_path: Path, command: str) -> None:
     done = strandline(command, "--help", cwd=tmp_path)
     assert done.returncode == 0
