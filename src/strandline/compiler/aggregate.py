@@ -9,6 +9,7 @@ vanishes when, and only when, its last row does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -25,7 +26,10 @@ INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Ty
 
 @dataclass(frozen=True)
 class Accumulator:
-    """A column of state. `delta` is its change in `plus`/`minus` rows, `merged` the new value, `redo` when to reread."""
+    """A column of state: its text over all rows (`initial`) and over a change's rows.
+
+    `merge` is the new value from old and change; `redo` says when a group has to be read again.
+    """
 
     name: str
     initial: str
@@ -61,32 +65,8 @@ def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
     call, condition = head_of(out.expr)
     if call.find(exp.Distinct, exp.Order) or isinstance(out.expr, (exp.WithinGroup, exp.IgnoreNulls)):
         return None
-    if isinstance(call, exp.Count):
-        if call.expressions:
-            return None
-        arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
-        return (counter(out.name, arg, condition),)
-    if isinstance(call, exp.Sum):
-        return (
-            summed(f"{out.name}.sum", call, condition),
-            counter(f"{out.name}.count", sql(call.this), condition),
-        )
-    if isinstance(call, exp.Avg):
-        if inexact(call.this) and not numeric(call.this):
-            return None
-        return (
-            summed(f"{out.name}.sum", call, condition),
-            counter(f"{out.name}.count", sql(call.this), condition),
-        )
-    if isinstance(call, (exp.Min, exp.Max)) and not call.expressions:
-        return (extremum(out.name, call, condition),)
-    if isinstance(call, (exp.LogicalAnd, exp.LogicalOr)):
-        value = sql(call.this)
-        return (
-            counter(f"{out.name}.true", f"CASE WHEN {value} THEN 1 END", condition),
-            counter(f"{out.name}.false", f"CASE WHEN NOT {value} THEN 1 END", condition),
-        )
-    return None
+    rule = ACCUMULATORS.get(type(call))
+    return rule(out.name, call, condition) if rule is not None else None
 
 
 def inexact(expr: exp.Expr) -> bool:
@@ -95,19 +75,62 @@ def inexact(expr: exp.Expr) -> bool:
 
 
 def is_number(expr: exp.Expr) -> bool:
+    """A number for certain."""
     return expr.type is not None and expr.type.this in exp.DataType.NUMERIC_TYPES
 
 
-def numeric(expr: exp.Expr) -> bool:
-    """A number for certain."""
-    return is_number(expr)
+def counted(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
+    """count(*) and count(x); counting rows of several columns has no rule."""
+    if call.expressions:
+        return None
+    arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
+    return (counter(name, arg, condition),)
+
+
+def sum_and_count(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
+    """The count tells a sum of no values (NULL) from zero, and divides an average."""
+    return (
+        summed(f"{name}.sum", call, condition),
+        counter(f"{name}.count", sql(call.this), condition),
+    )
+
+
+def averaged(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
+    """avg over numbers; averages of times have no rule."""
+    return sum_and_count(name, call, condition) if is_number(call.this) else None
+
+
+def extreme(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
+    """min(x) and max(x), not the n best."""
+    return None if call.expressions else (extremum(name, call, condition),)
+
+
+def truths(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
+    """bool_and and bool_or from the numbers of true and false values."""
+    value = sql(call.this)
+    return (
+        counter(f"{name}.true", f"CASE WHEN {value} THEN 1 END", condition),
+        counter(f"{name}.false", f"CASE WHEN NOT {value} THEN 1 END", condition),
+    )
+
+
+ACCUMULATORS: dict[type[exp.Expr], Callable[[str, exp.Expr, str], tuple[Accumulator, ...] | None]] = {
+    exp.Count: counted,
+    exp.Sum: sum_and_count,
+    exp.Avg: averaged,
+    exp.Min: extreme,
+    exp.Max: extreme,
+    exp.LogicalAnd: truths,
+    exp.LogicalOr: truths,
+}
+"""State columns by function: (name, call, condition) → accumulators, None where it has no mergeable form."""
 
 
 def counter(name: str, arg: str | None, condition: str) -> Accumulator:
     """count(arg) under a condition: exact under insertion and deletion."""
-    counted = "count(*)" if arg is None else f"count({arg})"
-    text = f"{counted} FILTER (WHERE {condition})"
-    part = counted + " FILTER (WHERE _w {} 0 AND " + condition + ")"
+    count = "count(*)" if arg is None else f"count({arg})"
+    text = f"{count} FILTER (WHERE {condition})"
+    part = count + " FILTER (WHERE _w {} 0 AND " + condition + ")"
     return Accumulator(name, text, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
 
 
@@ -129,8 +152,8 @@ def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
     sign = "<=" if function == "min" else ">="
     base = f"{function}({value}) FILTER (WHERE {condition})"
     part = f"{function}({value}) FILTER (WHERE _w {{}} 0 AND {condition})"
-    better = "<" if function == "min" else ">"
-    merge = f"CASE WHEN o.{{n}} IS NULL OR d.{{i}} {better} o.{{n}} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
+    better = f"d.{{i}} {'<' if function == 'min' else '>'} o.{{n}}"
+    merge = f"CASE WHEN o.{{n}} IS NULL OR {better} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
     return Accumulator(name, base, part.format(">"), part.format("<"), merge, f"{{r}} {sign} o.{{n}}")
 
 
@@ -215,7 +238,7 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
         Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t WHERE _in > 0"), "in"),
         Step(make(minus(stage.table), old_rows(stage, keys, touched)), "minus", ("in",)),
     ]
-    steps += merged(stage, keys, touched, changed) if stage.strategy == "merge" else []
+    steps += merged(stage, keys, touched) if stage.strategy == "merge" else []
     if stage.strategy == "keyed":
         redone = with_values(stage, raw_select(stage, restricted(stage, touched)))
         steps.append(Step(make(plus(stage.table), finish(stage, redone)), "plus", ("in",)))
@@ -246,7 +269,8 @@ def delta_columns(stage: Stage) -> list[str]:
 
 def old_rows(stage: Stage, keys: list[str], touched: str) -> str:
     """The stored rows of touched groups."""
-    return f"SELECT s.* FROM {stored(stage.table)} AS s SEMI JOIN {touched} AS t ON s._k = t._k AND {same(keys, 's', 't')}"
+    matched = f"s._k = t._k AND {same(keys, 's', 't')}"
+    return f"SELECT s.* FROM {stored(stage.table)} AS s SEMI JOIN {touched} AS t ON {matched}"
 
 
 def restricted(stage: Stage, touched: str) -> str:
@@ -257,10 +281,11 @@ def restricted(stage: Stage, touched: str) -> str:
         return source
     terms = [f"{sql(o.expr)} IS NOT DISTINCT FROM t.{r.quote('g.' + o.name)}" for o in groups]
     renamed = ", ".join(f"{r.quote(o.name)} AS {r.quote('g.' + o.name)}" for o in groups)
-    return f"SELECT b.* FROM ({source}) AS b SEMI JOIN (SELECT {renamed} FROM {touched}) AS t ON {' AND '.join(terms)}"
+    keys = f"SELECT {renamed} FROM {touched}"
+    return f"SELECT b.* FROM ({source}) AS b SEMI JOIN ({keys}) AS t ON {' AND '.join(terms)}"
 
 
-def merged(stage: Stage, keys: list[str], touched: str, changed: Changed) -> list[Step]:
+def merged(stage: Stage, keys: list[str], touched: str) -> list[Step]:
     """Old accumulators combined with the change; groups that must be reread are."""
     again = scratch(stage.table, "again")
     redo = redo_condition(stage)

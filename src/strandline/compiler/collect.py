@@ -31,7 +31,8 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     for part, name in (("minus", minus(table)), ("plus", plus(table))):
         text = rows(stage, part, changed) or f"SELECT * FROM ({fill(stage)}) AS e WHERE FALSE"
         steps.append(Step(make(name, text), part))
-    gone = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE s._k = m._k AND {same(list(stage.ids), 's', 'm')}"
+    matched = f"s._k = m._k AND {same(list(stage.ids), 's', 'm')}"
+    gone = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE {matched}"
     return [
         *steps,
         *consolidate(stage, columns(stage), ("plus", "minus")),

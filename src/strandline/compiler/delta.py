@@ -14,10 +14,13 @@ right row touches, before and after. None stands for the empty relation.
 
 from __future__ import annotations
 
-from sqlglot import exp
+from typing import TYPE_CHECKING
 
 from strandline.compiler import relations as r
-from strandline.compiler.text import listed, minus, plus, same, sql, stored
+from strandline.compiler.text import minus, plus, same, sql, stored
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 Changed = frozenset[str]
 
@@ -50,11 +53,12 @@ def scan(node: r.Scan, part: str, changed: Changed) -> str:
     cols = ", ".join(f"t.{r.quote(s)} AS {r.quote(n)}" for n, s in node.columns)
     if part in ("plus", "minus"):
         return f"SELECT {cols} FROM {plus(node.table) if part == 'plus' else minus(node.table)} AS t"
+    now = f"SELECT {cols} FROM {stored(node.table)} AS t"
     if part == "new" or node.table not in changed:
-        return f"SELECT {cols} FROM {stored(node.table)} AS t"
+        return now
     places = dict(node.columns)
     ids = [places[i] for i in node.ids]
-    kept = f"SELECT {cols} FROM {stored(node.table)} AS t ANTI JOIN {plus(node.table)} AS d ON {same(ids, 't', 'd')}"
+    kept = f"{now} ANTI JOIN {plus(node.table)} AS d ON {same(ids, 't', 'd')}"
     if part == "kept":
         return kept
     return f"{kept} UNION ALL SELECT {cols} FROM {minus(node.table)} AS t"
@@ -67,8 +71,8 @@ def union(node: r.Union, part: str, changed: Changed) -> str | None:
         return None
     texts = []
     for branch, text in zip(node.inputs, parts, strict=True):
-        text = text or f"SELECT * FROM ({render(branch, 'new', changed)}) AS e WHERE FALSE"
-        texts.append(f"SELECT * FROM ({text}) AS u")
+        rows = text or f"SELECT * FROM ({render(branch, 'new', changed)}) AS e WHERE FALSE"
+        texts.append(f"SELECT * FROM ({rows}) AS u")
     names = ", ".join(f"{r.quote(n)}" for n in node.names)
     return f"SELECT * FROM ({' UNION ALL '.join(texts)}) AS x({names})"
 
@@ -118,13 +122,3 @@ def touched(node: r.Join | r.SemiJoin, part: str, changed: Changed) -> str | Non
         affected = joined("SEMI", kept, either, node.on)
         terms.append(joined(kind, affected, state, node.on))
     return " UNION ALL ".join(terms) or None
-
-
-def input_step(node: r.Relation, part: str, changed: Changed, keys: str) -> str | None:
-    """A stage input's change, with the bucket of each row."""
-    text = render(node, part, changed)
-    return text and f"SELECT *, {keys} AS _k FROM ({text}) AS i"
-
-
-def column_list(node: r.Relation) -> str:
-    return listed(r.columns(node))

@@ -28,7 +28,8 @@ def finish(stage: Stage, source: str) -> str:
 def replace_rows(stage: Stage, columns: Sequence[str], shared: str = "shared") -> list[Step]:
     """Old rows out, new rows in; rows equal before and after are not handed on (`shared` stages only)."""
     table, ids = stage.table, list(stage.ids)
-    out = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE s._k = m._k AND {same(ids, 's', 'm')}"
+    matched = f"s._k = m._k AND {same(ids, 's', 'm')}"
+    out = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE {matched}"
     cols = listed(columns)
     return [
         Step(out, when=("in", "minus")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregate import inexact, is_number
+from strandline.compiler.aggregate import is_number
 
 LONGEST_HEAD = 1000
 RUNNING = (exp.Sum, exp.Count, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.Avg)
@@ -43,13 +43,13 @@ def frame_of(window: exp.Window, ordered: bool) -> Frame:
     spec = window.args.get("spec")
     if spec is None:
         return Frame("RANGE", None, 0 if ordered else None)
-    start, a = bound(spec.args.get("start"), spec.args.get("start_side"), -1)
-    end, b = bound(spec.args.get("end") or "CURRENT ROW", spec.args.get("end_side"), 1)
+    start, a = bound(spec.args.get("start"), spec.args.get("start_side"))
+    end, b = bound(spec.args.get("end") or "CURRENT ROW", spec.args.get("end_side"))
     kind = str(spec.args.get("kind") or "RANGE").upper()
     return Frame(kind, start, end, bool(spec.args.get("exclude")), a or b)
 
 
-def bound(value: object, side: object, sign: int) -> tuple[int | None, bool]:
+def bound(value: object, side: object) -> tuple[int | None, bool]:
     """(offset from the current row or None, whether it is computed)."""
     text = value.name if isinstance(value, exp.Literal) else str(value).upper()
     if text == "UNBOUNDED":
@@ -129,7 +129,7 @@ def running(call: exp.Expr, peers: bool) -> Reach | str:
         isinstance(call, (exp.Count, exp.Min, exp.Max)) and call.expressions
     ):
         return "this function has no running form"
-    if isinstance(call, exp.Avg) and (inexact(call.this) and not is_number(call.this)):
+    if isinstance(call, exp.Avg) and not is_number(call.this):
         return "avg over this type has no running form"
     if isinstance(call, exp.Sum) and not is_number(call.this):
         return "sum over this type has no running form"

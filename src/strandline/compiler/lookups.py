@@ -17,7 +17,7 @@ def lookup_steps(
     """Stored rows that meet a changed lookup row, before and after, in history and head alike."""
     table, cols = stage.table, listed(columns)
     before, after = scratch(table, "shown"), scratch(table, "shown after")
-    hits = " OR ".join(hit(look, changed) for look in stage.lookups if look.scan.table in changed)
+    hits = " OR ".join(hit(look) for look in stage.lookups if look.scan.table in changed)
     parts = [f"SELECT {cols}, 0 AS _back FROM {history} AS s WHERE {hits}"]
     if head:
         parts.append(f"SELECT {cols}, _back FROM {head} AS s WHERE {hits}")
@@ -41,7 +41,7 @@ def lookup_steps(
     return steps
 
 
-def hit(look: Lookup, changed: Changed) -> str:
+def hit(look: Lookup) -> str:
     """True for stored rows whose lookup row changed."""
     own = set(r.columns(look.scan))
     pairs = [(a, b) if a in own else (b, a) for a, b in r.equalities(look.on) if (a in own) != (b in own)]

@@ -1,13 +1,18 @@
-"""A compiled model: stages, each with its strategy and reason. Plans are data; `programs` turns them into SQL."""
+"""A compiled model: stages, each with its strategy and reason.
+
+Plans are data; `programs` turns them into SQL.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from sqlglot import exp
+from typing import TYPE_CHECKING
 
 from strandline.compiler import relations as r
 from strandline.schema import StrategyName
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 
 @dataclass(frozen=True)

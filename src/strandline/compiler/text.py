@@ -1,14 +1,16 @@
-"""Small pieces of SQL text: stored names, hashes, NULL-safe comparisons. Only here and in `emit` is there dialect."""
+"""Small pieces of SQL text: stored names, hashes, NULL-safe comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from sqlglot import exp
+from typing import TYPE_CHECKING
 
 from strandline.compiler.names import BATCH
 from strandline.compiler.relations import Order, quote
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 DIALECT = "duckdb"
 

@@ -1,4 +1,7 @@
-"""The k best rows per key: candidates are the kept rows and the new ones; a key that loses a row is read again."""
+"""The k best rows per key.
+
+Candidates are the kept rows and the new ones; a key that loses a row is read again.
+"""
 
 from __future__ import annotations
 

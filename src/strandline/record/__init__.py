@@ -1,4 +1,7 @@
-"""The record: what was read, run, refused and committed, as tables. Its SQL lives in `queries.sql`, by name."""
+"""The record: what was read, run, refused and committed, as tables.
+
+Its SQL lives in `queries.sql`, by name.
+"""
 
 from __future__ import annotations
 
