@@ -102,6 +102,7 @@ class Pipeline:
         self._role = role
         self._notice: Notice = notice or _log.info
         self._sources = [build_source(s, config.directory) for s in config.sources.values()]
+        self._functions = {m.name: m.function for m in config.models if m.function is not None}
         self._warehouse: Warehouse | None = None
         self._prepared = False
         self._watcher: Watcher | None = None
@@ -140,6 +141,7 @@ class Pipeline:
                 patience=PATIENCE_SECONDS,
                 more=self._operations(),
             )
+            self._warehouse.provide(self._functions)
         return self._warehouse
 
     def prepare(self) -> None:
@@ -223,6 +225,8 @@ class Pipeline:
         path = self.config.warehouse.path
         there = not local.is_file(path) or Path(path).exists()
         with contextlib.closing(open_reader(path) if there else open_warehouse(":memory:")) as wh:
+            if not isinstance(wh, RemoteWarehouse):
+                cast("Warehouse", wh).provide(self._functions)
             yield wh
 
     def status(self) -> Status:
@@ -365,5 +369,5 @@ def _explain_new(tables: Mapping[str, Schema], models: Sequence[ModelSettings]) 
         for name, schema in tables.items():
             scratch.create_table(name, schema.columns, schema.key or None, append_only=schema.append_only)
         for model in models:
-            scratch.create_model(model.name, model.sql, strict=model.strict)
+            scratch.create_model(model.name, model.definition, strict=model.strict)
         return {model.name: scratch.explain(model.name) for model in models}

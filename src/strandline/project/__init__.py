@@ -1,22 +1,24 @@
-"""A project as its files say it: `strandline.toml` and `models/*.sql`, as frozen values.
+"""A project as its files say it: `strandline.toml`, `models/*.sql` and `models/*.py`, as frozen values.
 
     project = load_project(Path("."))
     project.sources["events"].schema
     [m.name for m in project.models]     # in the order in which they can be created
 
-Reading a project opens no warehouse and touches nothing.
+Reading a project opens no warehouse and touches nothing; the files of Python models are run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from strandline.errors import ConfigurationError, nearest
+from strandline.functions import ModelFunction
 from strandline.project import settings
+from strandline.project.functions import load_functions
 from strandline.project.settings import (
     Reader,
     Section,
@@ -81,9 +83,9 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """One `models/NAME.sql` with its optional `[models.NAME]`.
+    """One `models/NAME.sql`, or a function of a `models/*.py`, with its optional `[models.NAME]`.
 
-    `uses` are the other models it reads, by name.
+    `uses` are the other models it reads, by name. `sql` is a function's code where `function` is set.
     """
 
     name: str
@@ -95,6 +97,12 @@ class ModelSettings:
     metadata: bool = False
     views: bool = False
     description: str = ""
+    function: ModelFunction | None = None
+
+    @property
+    def definition(self) -> str | ModelFunction:
+        """What a warehouse makes the model of."""
+        return self.function or self.sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +196,8 @@ def _models(
     for name in section.values:
         if name.lower() not in files:
             raise section.error(
-                f"[models.{name}] has settings but there is no {MODELS_FOLDER}/{name}.sql; "
-                f"{nearest(name, [f.stem for f in files.values()])}",
+                f"[models.{name}] has settings but there is no {MODELS_FOLDER}/{name}.sql, nor a function "
+                f"of that name; {nearest(name, [f.name for f in files.values()])}",
                 setting=name,
                 hint="correct the name, add the file or remove the settings.",
             )
@@ -200,53 +208,64 @@ def _models(
         if key in tables:
             raise ConfigurationError(
                 f"the model has the same name as the table of [sources.{tables[key]}]",
-                where=str(file.relative_to(folder)),
-                hint="rename the model's file, or give the source another `table`.",
+                where=file.place,
+                hint="rename the model, or give the source another `table`.",
             )
-        models.append(_model(chosen.get(key) or section.child(file.stem), file, folder))
+        models.append(_model(chosen.get(key) or section.child(file.name), file))
     return in_order(models)
 
 
-def _model_files(folder: Path, project: Path) -> dict[str, Path]:
-    """Lower-case model name → its file, by name; what starts with `.` or `_` is passed over."""
-    files: dict[str, Path] = {}
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A model before its settings are known: its file, and its function where it is one."""
+
+    name: str
+    file: Path
+    place: str
+    function: ModelFunction | None = None
+
+
+def _model_files(folder: Path, project: Path) -> dict[str, _Found]:
+    """Lower-case model name → where it is; what starts with `.` or `_` is passed over."""
+    files: dict[str, _Found] = {}
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(project)
         if file.suffix not in (".sql", ".py") or any(p[0] in "._" for p in place.parts) or not file.is_file():
             continue
-        if file.suffix == ".py":
-            raise ConfigurationError(
-                "Python models are not read from files yet",
-                where=str(place),
-                hint="write the model as SQL, or let the file's name begin with `_` if it is none.",
-            )
-        if not _NAME.match(file.stem):
-            raise ConfigurationError(
-                f"{file.stem!r} cannot be a model's name",
-                where=str(place),
-                hint="use letters, digits and `_`, not starting with a digit.",
-            )
-        if (other := files.get(file.stem.lower())) is not None:
-            raise ConfigurationError(
-                f"two files make the model {file.stem!r}; the other is {other.relative_to(project)}",
-                where=str(place),
-                hint="rename one of them.",
-            )
-        files[file.stem.lower()] = file
+        functions = load_functions(file, str(place)) if file.suffix == ".py" else []
+        made = [_Found(f.name, file, str(place), f) for f in functions]
+        for one in made or [_Found(file.stem, file, str(place))]:
+            _check_model(one, files.get(one.name.lower()))
+            files[one.name.lower()] = one
     return files
 
 
-def _model(section: Section, file: Path, folder: Path) -> ModelSettings:
+def _check_model(one: _Found, other: _Found | None) -> None:
+    if not _NAME.match(one.name):
+        raise ConfigurationError(
+            f"{one.name!r} cannot be a model's name",
+            where=one.place,
+            hint="use letters, digits and `_`, not starting with a digit.",
+        )
+    if other is not None:
+        raise ConfigurationError(
+            f"two files make the model {one.name!r}; the other is {other.place}",
+            where=one.place,
+            hint="rename one of them.",
+        )
+
+
+def _model(section: Section, found: _Found) -> ModelSettings:
     section.only(("strict", "strategy", "metadata", "views", "description"))
-    place = str(file.relative_to(folder))
+    file, place, function = found.file, found.place, found.function
     try:
-        sql = file.read_text(encoding="utf-8").strip().rstrip(";").rstrip()
+        sql = function.text if function else file.read_text(encoding="utf-8").strip().rstrip(";").rstrip()
     except (OSError, UnicodeDecodeError) as problem:
         raise ConfigurationError(f"it cannot be read: {problem}", where=place) from problem
     if not sql:
         raise ConfigurationError("the file is empty", where=place, hint="write a SELECT, or remove the file.")
     return ModelSettings(
-        name=file.stem,
+        name=found.name,
         sql=sql,
         file=place,
         strict=section.get("strict", flag, False),
@@ -254,6 +273,7 @@ def _model(section: Section, file: Path, folder: Path) -> ModelSettings:
         metadata=section.get("metadata", flag, False),
         views=section.get("views", flag, False),
         description=section.get("description", text, ""),
+        function=function,
     )
 
 
@@ -292,6 +312,12 @@ def _models_read(sql: str, names: Iterable[str]) -> set[str]:
     return tables_read(sql) & mentioned if mentioned else set()
 
 
+def _uses(model: ModelSettings, names: Collection[str]) -> set[str]:
+    if model.function is not None:
+        return {n.lower() for n in model.function.reads} & set(names)
+    return _models_read(model.sql, names)
+
+
 def in_order(models: Iterable[ModelSettings]) -> tuple[ModelSettings, ...]:
     """The models with `uses` filled in, each after those it uses, otherwise by name.
 
@@ -300,7 +326,7 @@ def in_order(models: Iterable[ModelSettings]) -> tuple[ModelSettings, ...]:
     from dataclasses import replace
 
     by_name = {m.name.lower(): m for m in models}
-    uses = {n: sorted(_models_read(m.sql, by_name.keys())) for n, m in by_name.items()}
+    uses = {n: sorted(_uses(m, by_name.keys())) for n, m in by_name.items()}
     order = topological(uses)
     return tuple(replace(by_name[n], uses=tuple(by_name[u].name for u in uses[n])) for n in order)
 

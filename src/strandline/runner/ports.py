@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from strandline.functions import ModelFunction
 from strandline.schema import BatchKind, Column, FileRecord, Position, Reject, Run, Schema
 
 if TYPE_CHECKING:
@@ -90,7 +91,13 @@ class Definitions(Protocol):
     def add_columns(self, table: str, columns: Sequence[Column], /) -> None: ...
 
     def create_model(
-        self, name: str, sql: str, *, strict: bool = False, metadata: bool = False, views: bool = False
+        self,
+        name: str,
+        sql: str | ModelFunction,
+        *,
+        strict: bool = False,
+        metadata: bool = False,
+        views: bool = False,
     ) -> bool: ...
 
     def drop_model(self, name: str) -> None: ...

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strandline.errors import ConfigurationError, StrandlineError
-from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, tables_read, topological
+from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, topological
 from strandline.runner.ports import Definitions, Notice, Queryable, quiet, records
 from strandline.schema import Column, Schema
 
@@ -37,29 +37,34 @@ class StoredModel:
     name: str
     sql: str
     settings: Mapping[str, Any]
+    reads: tuple[str, ...] = ()
 
 
 def stored_models(wh: Queryable) -> dict[str, StoredModel]:
     """The warehouse's models by their names in lower case."""
-    found = records(wh, "SELECT name, sql, definition->'$.settings' AS settings FROM strandline.models")
-    return {r["name"].lower(): StoredModel(r["name"], r["sql"], json.loads(r["settings"])) for r in found}
+    found = records(wh, "SELECT name, sql, definition FROM strandline.models")
+    made = {r["name"]: (r["sql"], json.loads(r["definition"])) for r in found}
+    return {
+        name.lower(): StoredModel(name, sql, said["settings"], tuple(said["reads"]))
+        for name, (sql, said) in made.items()
+    }
 
 
 def dropped(existing: Mapping[str, StoredModel], wanted: Iterable[ModelSettings]) -> list[str]:
     """The models without a file, each before those it uses."""
     kept = {m.name.lower() for m in wanted}
     gone = {low: model for low, model in existing.items() if low not in kept}
-    uses = {low: tables_read(model.sql) & gone.keys() - {low} for low, model in gone.items()}
+    uses = {low: set(model.reads) & gone.keys() - {low} for low, model in gone.items()}
     return [gone[low].name for low in reversed(topological(uses))]
 
 
 def what_changed(existing: Mapping[str, StoredModel], model: ModelSettings) -> str:
-    """ "its SQL" or the settings that differ from those of the model that is there; "" for none."""
+    """ "its SQL", "its code" or the settings that differ from the model's that is there; "" for none."""
     there = existing.get(model.name.lower())
     if there is None:
         return ""
-    if there.sql.strip() != model.sql:
-        return "its SQL"
+    if there.sql.strip() != model.sql.strip():
+        return "its code" if model.function is not None else "its SQL"
     differ = [n for n, value in there.settings.items() if getattr(model, n, value) != value]
     return f"its setting {', '.join(differ)}" if differ else ""
 
@@ -99,7 +104,7 @@ def _prepare_model(wh: Definitions, model: ModelSettings, changed: str, notice: 
     try:
         wh.create_model(
             model.name,
-            model.sql,
+            model.definition,
             strict=model.strict,
             metadata=model.metadata,
             views=model.views,

@@ -192,7 +192,14 @@ class Warehouse:
         if known is None:
             self.held.refuse_taken(name)
         self._flush()
-        plan = force(self.held.compiled(name, sql, strict), strategy)
+        self._create_query(known, name, sql, settings)
+        return True
+
+    def _create_query(
+        self, known: ModelDefinition | None, name: str, sql: str, settings: Mapping[str, object]
+    ) -> None:
+        strict, strategy = bool(settings["strict"]), settings["strategy"]
+        plan = force(self.held.compiled(name, sql, strict), str(strategy) if strategy else None)
         shape = self._shape(name, sql, plan)
         plan = self._runnable(plan, shape)
         try:
@@ -207,7 +214,6 @@ class Warehouse:
                     plan.full_reason, where=f"model {name}", hint="rewrite the query."
                 ) from error
             self._install(known, name, sql, plan, shape, settings)
-        return True
 
     def provide(self, functions: Mapping[str, ModelFunction]) -> None:
         """Let Python models that are here already be computed in this process, by their names."""

@@ -78,7 +78,7 @@ def not_loaded(*_: object) -> object:
     """Stands for a function that this process does not have."""
     raise ModelError(
         "the function is not loaded in this process, or its code is not the code the model was made with",
-        hint="open the project with Pipeline.load(…), or call create_model(name, function) first.",
+        hint="bring the project up to date first (`strandline run`), or call create_model(name, function).",
     )
 
 
