@@ -43,12 +43,12 @@ def run(words: Sequence[str]) -> int:
     except StrandlineError as error:
         return _say(error, words)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what was committed stays, nothing is half done\n")
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  the last resort: a short message instead of a traceback
-        return _internal(error)
+        # Ctrl-C in the middle of a query reaches us as DuckDB's own words for it.
+        return _interrupted() if str(error) == "Query interrupted" else _internal(error)
 
 
 def _call(words: Sequence[str]) -> int:
@@ -78,6 +78,11 @@ def _say(error: StrandlineError, words: Sequence[str]) -> int:
         _traceback()
     show_error(error, "--json" in words)
     return error.exit_code
+
+
+def _interrupted() -> int:
+    sys.stderr.write("interrupted; what was committed stays, nothing is half done\n")
+    return INTERRUPTED
 
 
 def _internal(error: Exception) -> int:
