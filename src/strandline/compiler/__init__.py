@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace as evolve
 
+from sqlglot import exp
+
 from strandline.compiler import relations as r
 from strandline.compiler import rewrite
+from strandline.compiler.binding import Lowered
 from strandline.compiler.catalog import Catalog, Readable, SourceColumn
-from strandline.compiler.lowering import Context, Lowered, lower
-from strandline.compiler.names import Names, stage_table
+from strandline.compiler.lowering import lower_query
+from strandline.compiler.names import stage_table
 from strandline.compiler.plan import Output, Plan, Stage
 from strandline.compiler.qualify import parse, qualified
-from strandline.compiler.reject import Unsupported, reject_volatile
+from strandline.compiler.reject import UnsupportedError, reject_volatile
 from strandline.compiler.stages import cut
 from strandline.compiler.text import DIALECT
 from strandline.errors import ConfigurationError, StrictError, nearest
+from strandline.schema import StrategyName
 
 __all__ = [
     "PASSES",
@@ -53,13 +57,13 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
     parsed = parse(sql, DIALECT)
     reject_volatile(parsed)
     tree = qualified(parsed, catalog, DIALECT)
-    reads = frozenset(t.name.lower() for t in parsed.find_all(_table()) if t.name.lower() in catalog)
+    reads = frozenset(t.name.lower() for t in parsed.find_all(exp.Table) if t.name.lower() in catalog)
     text = tree.sql(dialect=DIALECT)
     names = tuple(parsed.named_selects)
     try:
-        lowered = optimized(lower(tree, Context(catalog, Names())))
+        lowered = optimized(lower_query(tree, catalog))
         stages, output = cut(model, lowered)
-    except Unsupported as why:
+    except UnsupportedError as why:
         if strict:
             raise StrictError(
                 f"model {model!r} is strict, and could only be kept by full recompute: {why}",
@@ -72,39 +76,43 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
 
 
 def recompute_plan(plan: Plan, reason: str, *, as_written: bool = False) -> Plan:
-    """The plan that recomputes and keeps what differs; `as_written` where only the user's own text will do."""
+    """The plan that recomputes and keeps what differs.
+
+    `as_written` where only the user's own text will do.
+    """
     output = Output(stage_table(plan.model, 0), plan.output.columns, ("_rid",))
     text = plan.sql.strip().rstrip(";") if as_written else plan.query
     return evolve(plan, query=text, stages=(), output=output, full_reason=reason)
 
 
 def force(plan: Plan, strategy: str | None) -> Plan:
-    """The plan with a strategy chosen by hand: `full`, or `partition`/`keyed` where a stage would carry or merge."""
-    if strategy in (None, "auto") or plan.full_reason:
+    """The plan with a strategy chosen by hand.
+
+    That is `full`, or `partition`/`keyed` where a stage would carry or merge.
+    Raises ConfigurationError for any other.
+    """
+    if strategy is None or strategy == "auto" or plan.full_reason:
         return plan
     if strategy == "full":
         return recompute_plan(plan, "the model's settings ask for it")
     if strategy not in FORCED:
         raise ConfigurationError(
-            f"strategy {strategy!r} cannot be chosen", hint=nearest(str(strategy), [*FORCED, "full", "auto"])
+            f"strategy {strategy!r} cannot be chosen", hint=nearest(strategy, [*FORCED, "full", "auto"])
         )
     why = "the model's settings ask for it"
-    chosen = {FORCED[strategy]: strategy}
+    chosen, replaced = FORCED[strategy]
     stages = tuple(
-        evolve(s, strategy=chosen[s.strategy], reason=why, back=0, open=0) if s.strategy in chosen else s  # type: ignore[arg-type]
+        evolve(s, strategy=chosen, reason=why, back=0, open=0) if s.strategy == replaced else s
         for s in plan.stages
     )
     return evolve(plan, stages=stages)
 
 
-FORCED = {"partition": "carry", "keyed": "merge"}
-"""A strategy that can be asked for, and the one it takes the place of."""
-
-
-def _table() -> type:
-    from sqlglot import exp
-
-    return exp.Table
+FORCED: dict[str, tuple[StrategyName, StrategyName]] = {
+    "partition": ("partition", "carry"),
+    "keyed": ("keyed", "merge"),
+}
+"""By the name it is asked for: a strategy, and the one it takes the place of."""
 
 
 def optimized(lowered: Lowered) -> Lowered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Protocol
 
 from strandline.compiler import aggregate, collect, topk, window
 from strandline.compiler import relations as r
@@ -11,22 +11,33 @@ from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, listed, stored
 
 
+class Rules(Protocol):
+    """What the module of an operator knows."""
+
+    def fill(self, stage: Stage) -> str: ...
+
+    def program(self, stage: Stage, changed: Changed) -> list[Step]: ...
+
+    def columns(self, stage: Stage) -> list[str]: ...
+
+
 def fill(stage: Stage) -> str:
     """A SELECT of all rows of the stage (with `_back` where a head is split off)."""
-    return module_of(stage).fill(stage)  # type: ignore[no-any-return]
+    return rules(stage).fill(stage)
 
 
 def refresh(stage: Stage, changed: Changed) -> list[Step]:
     """The program for a change of these stored tables; independent of the change's size and content."""
-    return module_of(stage).program(stage, changed)  # type: ignore[no-any-return]
+    return rules(stage).program(stage, changed)
 
 
-def columns(stage: Stage) -> Sequence[str]:
+def columns(stage: Stage) -> list[str]:
     """The columns of the stage's table, without the batch."""
-    return module_of(stage).columns(stage)  # type: ignore[no-any-return]
+    return rules(stage).columns(stage)
 
 
-def module_of(stage: Stage):  # type: ignore[no-untyped-def]
+def rules(stage: Stage) -> Rules:
+    """The rules of the stage's operator."""
     match stage.operator:
         case r.Aggregate():
             return aggregate

@@ -35,7 +35,9 @@ def parse(sql: str, dialect: str) -> exp.Query:
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
-    schema = {r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()}
+    schema: dict[str, object] = {
+        r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
+    }
     try:
         tree = qualify(query.copy(), schema=schema, dialect=dialect)
     except OptimizeError as error:
@@ -43,7 +45,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
     expand_named_windows(tree)
     tree = annotate_types(tree, schema=schema, dialect=dialect)
     break_ties(tree, catalog)
-    return tree  # type: ignore[return-value]
+    return tree
 
 
 def check_tables(query: exp.Query, catalog: Catalog) -> None:
@@ -127,7 +129,7 @@ def keep_whole_frame(window: exp.Window) -> None:
         window.set("spec", spec)
 
 
-def break_select_ties(select: exp.Select, ties: list[exp.Column]) -> None:
+def break_select_ties(select: exp.Select, ties: list[exp.Expr]) -> None:
     """DISTINCT ON and LIMIT pick rows: the order that picks them is made total."""
     distinct = select.args.get("distinct")
     if (distinct is not None and distinct.args.get("on")) or (
@@ -249,9 +251,10 @@ def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:
     current: exp.Expr | None = node
     while current is not None:
         with_ = current.args.get("with_")
-        for cte in with_.expressions if with_ is not None else []:
+        ctes: list[exp.CTE] = with_.expressions if with_ is not None else []
+        for cte in ctes:
             if cte.alias.lower() == name.lower() and cte.find_ancestor(exp.CTE) is not node:
-                return cte  # type: ignore[no-any-return]
+                return cte
         current = current.parent
     return None
 

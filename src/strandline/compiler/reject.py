@@ -30,7 +30,7 @@ CLOCK = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDate
 VOLATILE_NODES = (exp.Rand, exp.Uuid, *CLOCK)
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """This construct has no incremental rule yet; the model is kept by full recompute, with this reason."""
 
 

@@ -6,15 +6,18 @@ PASSES of the compiler name them in order:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace as evolve
 
 from sqlglot import exp
 
-from strandline.compiler import lowering as low
 from strandline.compiler import relations as r
+from strandline.compiler.binding import replace
+
+Rule = Callable[[r.Relation], r.Relation]
 
 
-def bottom_up(node: r.Relation, rule: object) -> r.Relation:
+def bottom_up(node: r.Relation, rule: Rule) -> r.Relation:
     """Apply a rule to every relation, children first."""
     match node:
         case r.Scan():
@@ -25,7 +28,7 @@ def bottom_up(node: r.Relation, rule: object) -> r.Relation:
             new = evolve(node, inputs=tuple(bottom_up(i, rule) for i in node.inputs))
         case _:
             new = evolve(node, input=bottom_up(node.input, rule))
-    return rule(new)  # type: ignore[operator, no-any-return]
+    return rule(new)
 
 
 def merge_projections(root: r.Relation) -> r.Relation:
@@ -34,10 +37,10 @@ def merge_projections(root: r.Relation) -> r.Relation:
     def rule(node: r.Relation) -> r.Relation:
         if isinstance(node, r.Project) and isinstance(node.input, r.Project):
             below = substitution(node.input)
-            outs = tuple(r.Out(o.name, low.replace(o.expr, below)) for o in node.outs)
+            outs = tuple(r.Out(o.name, replace(o.expr, below)) for o in node.outs)
             return evolve(node, outs=outs, input=node.input.input)
         if isinstance(node, r.Filter) and isinstance(node.input, r.Project):
-            predicate = low.replace(node.predicate, substitution(node.input))
+            predicate = replace(node.predicate, substitution(node.input))
             return evolve(node.input, input=rule(r.Filter(node.input.input, predicate)))
         return node
 
@@ -88,7 +91,7 @@ def late_lookups(root: r.Relation) -> r.Relation:
     return bottom_up(root, rule)
 
 
-def below_projection(window: r.Window, project: r.Project, rule: object) -> r.Relation:
+def below_projection(window: r.Window, project: r.Project, rule: Rule) -> r.Relation:
     """ω(π(L ⟕ R)) = π'(ω(π_L(L)) ⟕ R): only what the lookup feeds is projected above it."""
     join = project.input
     if not isinstance(join, r.Join) or join.kind != "left" or not r.lookup(join):
@@ -100,7 +103,7 @@ def below_projection(window: r.Window, project: r.Project, rule: object) -> r.Re
     computed = {o.name for o in lower}
     passed = [r.Out(c, r.column(c)) for c in r.columns(join.left) if c not in computed]
     inner = evolve(project, input=join.left, outs=(*lower, *passed))
-    moved = evolve(join, left=rule(evolve(window, input=inner)))  # type: ignore[operator]
+    moved = evolve(join, left=rule(evolve(window, input=inner)))
     outs = [r.Out(o.name, r.column(o.name)) if o.name in computed else o for o in project.outs]
     outs += [r.Out(f.name, r.column(f.name)) for f in window.functions]
     return evolve(project, input=moved, outs=tuple(outs))
@@ -149,7 +152,8 @@ def prune(node: r.Relation, needed: frozenset[str]) -> r.Relation:
     match node:
         case r.Scan():
             keep = needed | set(node.ids)
-            return evolve(node, columns=tuple(c for c in node.columns if c[0] in keep))
+            read = tuple(c for c in node.columns if c[0] in keep)
+            return evolve(node, columns=read or node.columns[:1])
         case r.Filter():
             return evolve(node, input=prune(node.input, needed | r.references(node.predicate)))
         case r.Project():

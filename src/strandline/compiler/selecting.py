@@ -8,10 +8,21 @@ from dataclasses import replace as evolve
 
 from sqlglot import exp
 
-from strandline.compiler import lowering as low
 from strandline.compiler import relations as r
-from strandline.compiler import subqueries
-from strandline.compiler.reject import Unsupported
+from strandline.compiler.binding import (
+    Context,
+    Lowered,
+    Scope,
+    aggregate_units,
+    bind,
+    order_terms,
+    rebuild,
+    refuse_subqueries,
+    replace,
+)
+from strandline.compiler.joining import union_all
+from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.subqueries import scalars
 
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
@@ -33,7 +44,7 @@ class Clauses:
     offset: int = 0
 
     @staticmethod
-    def of(select: exp.Select, scope: low.Scope, ctx: low.Context) -> Clauses:
+    def of(select: exp.Select, scope: Scope, ctx: Context) -> Clauses:
         """Bind every clause of a SELECT to the columns of its FROM."""
         names = {e.alias: e.unalias() for e in select.expressions}
 
@@ -43,10 +54,10 @@ class Clauses:
                 named = isinstance(node, exp.Column) and not node.table
                 return names[node.name].copy() if named and node.name in names else node
 
-            return low.bind(low.rebuild(expr, alias), scope, ctx)
+            return bind(rebuild(expr, alias), scope, ctx)
 
         group = select.args.get("group")
-        outputs = tuple((e.alias_or_name, low.bind(e.unalias(), scope, ctx)) for e in select.expressions)
+        outputs = tuple((e.alias_or_name, bind(e.unalias(), scope, ctx)) for e in select.expressions)
         distinct = select.args.get("distinct")
         on = distinct.args.get("on") if distinct is not None else None
         order = select.args.get("order")
@@ -60,7 +71,7 @@ class Clauses:
             qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
             distinct=distinct is not None and on is None,
             distinct_on=tuple(bound(e) for e in on.expressions) if on is not None else (),
-            order=tuple(bound(t) for t in order.expressions) if order is not None and picks else (),  # type: ignore[misc]
+            order=tuple(term(bound(t)) for t in order.expressions) if order is not None and picks else (),
             limit=constant(select.args.get("limit")),
             offset=constant(select.args.get("offset")) or 0,
         )
@@ -78,23 +89,29 @@ class Clauses:
             return self
 
         def one(expr: exp.Expr | None) -> exp.Expr | None:
-            return low.replace(expr, mapping) if expr is not None else None
+            return replace(expr, mapping) if expr is not None else None
 
         return evolve(
             self,
-            outputs=tuple((n, low.replace(e, mapping)) for n, e in self.outputs),
+            outputs=tuple((n, replace(e, mapping)) for n, e in self.outputs),
             having=one(self.having),
             qualify=one(self.qualify),
-            distinct_on=tuple(low.replace(e, mapping) for e in self.distinct_on),
-            order=tuple(low.replace(t, mapping) for t in self.order),  # type: ignore[misc]
+            distinct_on=tuple(replace(e, mapping) for e in self.distinct_on),
+            order=tuple(term(replace(t, mapping)) for t in self.order),
         )
+
+
+def term(expr: exp.Expr) -> exp.Ordered:
+    """An ORDER BY term stays one when what it orders by is replaced."""
+    assert isinstance(expr, exp.Ordered)
+    return expr
 
 
 def group_expressions(
     group: exp.Group | None,
     outputs: tuple[tuple[str, exp.Expr], ...],
-    scope: low.Scope,
-    ctx: low.Context,
+    scope: Scope,
+    ctx: Context,
 ) -> tuple[exp.Expr, ...]:
     """The GROUP BY expressions; ALL means every output without an aggregate."""
     if group is None:
@@ -103,7 +120,7 @@ def group_expressions(
         return tuple(e for _, e in outputs if not any(True for _ in aggregate_units(e)))
     if any(isinstance(e, SETS) for e in group.expressions):
         return tuple(dict.fromkeys(e for one in grouping_sets(group, scope, ctx) for e in one))
-    found = [low.bind(e, scope, ctx) for e in group.expressions if not empty_tuple(e)]
+    found = [bind(e, scope, ctx) for e in group.expressions if not empty_tuple(e)]
     return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
 
 
@@ -111,15 +128,13 @@ def empty_tuple(expr: exp.Expr) -> bool:
     return isinstance(expr, exp.Tuple) and not expr.expressions
 
 
-def grouping_sets(
-    group: exp.Group | None, scope: low.Scope, ctx: low.Context
-) -> tuple[tuple[exp.Expr, ...], ...]:
+def grouping_sets(group: exp.Group | None, scope: Scope, ctx: Context) -> tuple[tuple[exp.Expr, ...], ...]:
     """The sets of ROLLUP, CUBE and GROUPING SETS: the product of all items' sets; empty without any."""
     if group is None or not any(isinstance(e, SETS) for e in group.expressions):
         return ()
     found: list[tuple[exp.Expr, ...]] = [()]
     for item in group.expressions:
-        bound = [[tuple(low.bind(e, scope, ctx) for e in one)] for one in sets_of(item)]
+        bound = [[tuple(bind(e, scope, ctx) for e in one)] for one in sets_of(item)]
         found = [(*left, *right) for left in found for one in bound for right in one]
     return tuple(tuple(dict.fromkeys(one)) for one in found)
 
@@ -153,72 +168,27 @@ def constant(clause: exp.Expr | None) -> int | None:
         return None
     value = clause.expression
     if not isinstance(value, exp.Literal) or value.is_string:
-        raise Unsupported("LIMIT and OFFSET are kept only for constant numbers")
+        raise UnsupportedError("LIMIT and OFFSET are kept only for constant numbers")
     return int(value.name)
 
 
-def lower_predicate(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context) -> r.Relation:
-    """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
-    if predicate.find(exp.Query):
-        semi = subqueries.semi_join(node, predicate, scope, ctx)
-        if semi is not None:
-            return semi
-        bound = low.bind(predicate, scope, ctx)
-        node, mapping = subqueries.scalars(node, [bound], scope, ctx)
-        bound = low.replace(bound, mapping)
-        low.refuse_subqueries(bound)
-        return r.Filter(node, bound)
-    return r.Filter(node, low.bind(predicate, scope, ctx))
-
-
 def lower_scalar_subqueries(
-    node: r.Relation, clauses: Clauses, scope: low.Scope, ctx: low.Context
+    node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, Clauses]:
     """Scalar subqueries in outputs and the like become joins with one row."""
     holders = [e for e in clauses.all() if e.find(exp.Query)]
     if not holders:
         return node, clauses
     if clauses.grouped or any(True for e in clauses.all() for _ in aggregate_units(e)):
-        raise Unsupported("a subquery beside aggregates has no incremental rule yet")
-    node, mapping = subqueries.scalars(node, holders, scope, ctx)
+        raise UnsupportedError("a subquery beside aggregates has no incremental rule yet")
+    node, mapping = scalars(node, holders, scope, ctx)
     clauses = clauses.replaced(mapping)
     for expr in clauses.all():
-        low.refuse_subqueries(expr)
+        refuse_subqueries(expr)
     return node, clauses
 
 
-def aggregate_units(expr: exp.Expr) -> Iterator[exp.Expr]:
-    """The outermost aggregate calls (with FILTER, WITHIN GROUP …), not those that are window functions."""
-    if isinstance(expr, exp.Query):
-        return
-    if isinstance(expr, exp.Window):
-        yield from window_parts(expr)
-        return
-    wrapped = expr
-    while isinstance(wrapped, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
-        wrapped = wrapped.this
-    if low.is_aggregate(wrapped):
-        yield expr
-        return
-    for child in expr.iter_expressions():
-        yield from aggregate_units(child)
-
-
-def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
-    """Aggregates inside a window call's arguments and specification."""
-    head = window.this
-    while isinstance(head, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)):
-        if isinstance(head, exp.Filter):
-            yield from aggregate_units(head.expression)
-        head = head.this
-    for child in head.iter_expressions():
-        yield from aggregate_units(child)
-    for part in [*(window.args.get("partition_by") or []), window.args.get("order")]:
-        if part is not None:
-            yield from aggregate_units(part)
-
-
-def lower_grouping(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple[r.Relation, Clauses]:
+def lower_grouping(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
     """GROUP BY and aggregate calls, if there are any; grouping sets are a union of aggregates."""
     units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
     if not units and not clauses.grouped:
@@ -234,7 +204,7 @@ def aggregate_over(
     by: tuple[exp.Expr, ...],
     units: list[exp.Expr],
     clauses: Clauses,
-    ctx: low.Context,
+    ctx: Context,
 ) -> tuple[r.Aggregate, dict[exp.Expr, exp.Expr]]:
     """One aggregate, and the columns that stand for its groups and calls."""
     groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in by)
@@ -245,9 +215,12 @@ def aggregate_over(
 
 
 def union_of_sets(
-    node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx: low.Context
+    node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx: Context
 ) -> tuple[r.Relation, Clauses]:
-    """One aggregate per grouping set; a group column that a set leaves out is NULL, GROUPING() tells which."""
+    """One aggregate per grouping set.
+
+    A group column that a set leaves out is NULL; GROUPING() tells which.
+    """
     calls = list(dict.fromkeys(g for e in clauses.all() for g in e.find_all(exp.Grouping)))
     wanted = [*clauses.groups, *units]
     branches = []
@@ -258,7 +231,7 @@ def union_of_sets(
         kept = [r.Out(i, r.column(i)) for i in r.ids(aggregate)]
         branches.append(r.Project(aggregate, (*outs, *kept), r.ids(aggregate)))
     names = r.columns(branches[0])[: len(wanted) + len(calls)]
-    union, _ = low.union_all(tuple(branches), names, {}, ctx)
+    union, _ = union_all(tuple(branches), names, {}, ctx)
     assert isinstance(union, r.Union)
     columns = dict(zip([*wanted, *calls], union.names, strict=False))
     return union, clauses.replaced({e: typed(r.Out(n, e)) for e, n in columns.items()})
@@ -287,18 +260,18 @@ def output_name(expr: exp.Expr, clauses: Clauses) -> str:
     return expr.name if isinstance(expr, exp.Column) else expr.key
 
 
-def lower_windows(node: r.Relation, clauses: Clauses, ctx: low.Context) -> tuple[r.Relation, Clauses]:
+def lower_windows(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
     """One Window relation per distinct PARTITION BY and ORDER BY, stacked."""
     calls = list(dict.fromkeys(w for e in clauses.all() for w in e.find_all(exp.Window)))
     mapping: dict[exp.Expr, exp.Expr] = {}
-    specs: dict[tuple[object, ...], list[exp.Window]] = {}
+    specs: dict[tuple[tuple[exp.Expr, ...], tuple[exp.Ordered, ...]], list[exp.Window]] = {}
     for call in calls:
-        low.refuse_subqueries(call)
+        refuse_subqueries(call)
         partition = tuple(call.args.get("partition_by") or ())
-        user = tuple(low.order_terms(call.args.get("order"), ties=False))
+        user = tuple(order_terms(call.args.get("order"), ties=False))
         specs.setdefault((partition, user), []).append(call)
     for (partition, user), group in specs.items():
-        node, more = window_relation(node, partition, user, group, clauses, ctx)  # type: ignore[arg-type]
+        node, more = window_relation(node, partition, user, group, clauses, ctx)
         mapping.update(more)
     return node, clauses.replaced(mapping)
 
@@ -309,10 +282,10 @@ def window_relation(
     user: tuple[exp.Ordered, ...],
     calls: list[exp.Window],
     clauses: Clauses,
-    ctx: low.Context,
+    ctx: Context,
 ) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """All calls over one specification; computed keys are projected first."""
-    ties = {t.this: t for c in calls for t in low.order_terms(c.args.get("order"), ties=True)}
+    ties = {t.this: t for c in calls for t in order_terms(c.args.get("order"), ties=True)}
     keys = [*partition, *(t.this for t in user), *ties]
     node, keyed = keys_as_columns(node, keys, ctx)
     functions = []
@@ -345,10 +318,10 @@ def ordered(term: exp.Ordered, keyed: dict[exp.Expr, str]) -> r.Order:
 
 
 def keys_as_columns(
-    node: r.Relation, keys: list[exp.Expr], ctx: low.Context
+    node: r.Relation, keys: list[exp.Expr], ctx: Context
 ) -> tuple[r.Relation, dict[exp.Expr, str]]:
     """Partition and order keys as columns, computing those that are expressions."""
-    found = {k: k.name for k in keys if isinstance(k, exp.Column)}
+    found: dict[exp.Expr, str] = {k: k.name for k in keys if isinstance(k, exp.Column)}
     computed = {k: ctx.names.fresh("key") for k in dict.fromkeys(keys) if k not in found}
     if computed:
         kept = [r.Out(c, r.column(c)) for c in r.columns(node)]
@@ -357,11 +330,11 @@ def keys_as_columns(
     return node, {**found, **computed}
 
 
-def lower_outputs(node: r.Relation, clauses: Clauses, ctx: low.Context) -> low.Lowered:
+def lower_outputs(node: r.Relation, clauses: Clauses, ctx: Context) -> Lowered:
     """Projection, DISTINCT, DISTINCT ON and LIMIT."""
     for _, expr in clauses.outputs:
         if expr.find(exp.Unnest, exp.Explode, exp.Star):
-            raise Unsupported("unnest in SELECT has no incremental rule yet")
+            raise UnsupportedError("unnest in SELECT has no incremental rule yet")
     keys = [*clauses.distinct_on, *(t.this for t in clauses.order)]
     names = {e: ctx.names.fresh(n) for n, e in reversed(clauses.outputs) if not isinstance(e, exp.Column)}
     outs = [r.Out(name, e) for e, name in names.items()]
@@ -389,4 +362,4 @@ def lower_outputs(node: r.Relation, clauses: Clauses, ctx: low.Context) -> low.L
         order = tuple(evolve(t, column=renames[t.column]) for t in order if t.column in renames)
     if clauses.limit is not None or clauses.offset:
         node = r.TopK(node, (), order, clauses.limit, clauses.offset)
-    return low.Lowered(node, outputs)
+    return Lowered(node, outputs)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from strandline.compiler import lowering as low
 from strandline.compiler import relations as r
-from strandline.compiler.reject import Unsupported
+from strandline.compiler.binding import Context, Lowered
+from strandline.compiler.joining import union_all
+from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.selecting import constant
 
 
-def lower_set_operation(query: exp.SetOperation, ctx: low.Context) -> low.Lowered:
+def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
     """Both sides, combined; ALL variants number the copies of equal rows first."""
     if query.args.get("by_name") or query.args.get("side") or query.args.get("kind"):
-        raise Unsupported("set operations BY NAME have no incremental rule yet")
-    left, right = low.lower(query.left, ctx), low.lower(query.right, ctx)
+        raise UnsupportedError("set operations BY NAME have no incremental rule yet")
+    left, right = ctx.lower(query.left, ctx), ctx.lower(query.right, ctx)
     if len(left.outputs) != len(right.outputs):
-        raise Unsupported("the two sides have different numbers of columns")
+        raise UnsupportedError("the two sides have different numbers of columns")
     distinct = bool(query.args.get("distinct"))
     if isinstance(query, exp.Union):
         merged, _ = combine(left, right, ctx, number=False)
-        return limited(distinct_rows(merged, ctx) if distinct else merged, query, ctx)
+        return limited(distinct_rows(merged, ctx) if distinct else merged, query)
     merged, tag = combine(left, right, ctx, number=not distinct)
     groups = tuple(r.Out(ctx.names.fresh(n), r.column(c)) for n, c in merged.outputs)
     counts = [r.Out(ctx.names.fresh("side"), count_of(tag, side)) for side in (0, 1)]
@@ -29,7 +31,7 @@ def lower_set_operation(query: exp.SetOperation, ctx: low.Context) -> low.Lowere
     node = r.Filter(node, exp.and_(present[0], other))
     wanted = groups[: len(left.outputs)]
     outputs = tuple((n, g.name) for (n, _), g in zip(left.outputs, wanted, strict=True))
-    return limited(low.Lowered(node, outputs), query, ctx)
+    return limited(Lowered(node, outputs), query)
 
 
 def count_of(tag: str, side: int) -> exp.Expr:
@@ -39,9 +41,7 @@ def count_of(tag: str, side: int) -> exp.Expr:
     return exp.Count(this=case, big_int=True)
 
 
-def combine(
-    left: low.Lowered, right: low.Lowered, ctx: low.Context, *, number: bool
-) -> tuple[low.Lowered, str]:
+def combine(left: Lowered, right: Lowered, ctx: Context, *, number: bool) -> tuple[Lowered, str]:
     """The tagged union of both sides and its tag column."""
     branches, width = [], 0
     for side in (left, right):
@@ -55,30 +55,28 @@ def combine(
         kept += [r.Out(i, r.column(i)) for i in r.ids(node) if i not in fresh]
         branches.append(r.Project(node, tuple(kept), r.ids(node)))
     names = r.columns(branches[0])[:width]
-    union, _ = low.union_all(tuple(branches), names, {}, ctx)
+    union, _ = union_all(tuple(branches), names, {}, ctx)
     assert isinstance(union, r.Union)
     titles = [n for n, _ in left.outputs] + ["copy"] * number
-    return low.Lowered(union, tuple(zip(titles, union.names[:width], strict=True))), union.ids[0]
+    return Lowered(union, tuple(zip(titles, union.names[:width], strict=True))), union.ids[0]
 
 
-def numbered(node: r.Relation, by: tuple[str, ...], ctx: low.Context) -> tuple[r.Relation, str]:
+def numbered(node: r.Relation, by: tuple[str, ...], ctx: Context) -> tuple[r.Relation, str]:
     """row_number() over equal rows: the copies of a row told apart."""
     call = exp.Window(this=exp.RowNumber())
     out = r.Out(ctx.names.fresh("copy"), call)
     return r.Window(node, by, (), (), (out,)), out.name
 
 
-def distinct_rows(merged: low.Lowered, ctx: low.Context) -> low.Lowered:
+def distinct_rows(merged: Lowered, ctx: Context) -> Lowered:
     """SELECT DISTINCT as grouping by everything."""
     groups = tuple(r.Out(ctx.names.fresh(n), r.column(c)) for n, c in merged.outputs)
     node = r.Aggregate(merged.node, groups, ())
-    return low.Lowered(node, tuple((n, g.name) for (n, _), g in zip(merged.outputs, groups, strict=True)))
+    return Lowered(node, tuple((n, g.name) for (n, _), g in zip(merged.outputs, groups, strict=True)))
 
 
-def limited(lowered: low.Lowered, query: exp.SetOperation, ctx: low.Context) -> low.Lowered:
+def limited(lowered: Lowered, query: exp.SetOperation) -> Lowered:
     """ORDER BY … LIMIT over the whole set operation."""
-    from strandline.compiler.selecting import constant
-
     limit, offset = constant(query.args.get("limit")), constant(query.args.get("offset")) or 0
     if limit is None and not offset:
         return lowered
@@ -87,9 +85,9 @@ def limited(lowered: low.Lowered, query: exp.SetOperation, ctx: low.Context) -> 
     terms = []
     for term in order.expressions if order is not None else []:
         if not isinstance(term.this, exp.Column) or term.this.name not in by_name:
-            raise Unsupported("ORDER BY of a set operation is kept only by output columns")
+            raise UnsupportedError("ORDER BY of a set operation is kept only by output columns")
         terms.append(
             r.Order(by_name[term.this.name], bool(term.args.get("desc")), bool(term.args.get("nulls_first")))
         )
     rest = [r.Order(c) for _, c in lowered.outputs if c not in {t.column for t in terms}]
-    return low.Lowered(r.TopK(lowered.node, (), (*terms, *rest), limit, offset), lowered.outputs)
+    return Lowered(r.TopK(lowered.node, (), (*terms, *rest), limit, offset), lowered.outputs)

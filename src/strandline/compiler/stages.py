@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import aggregate_strategy
-from strandline.compiler.lowering import Lowered
+from strandline.compiler.binding import Lowered
 from strandline.compiler.names import stage_table
 from strandline.compiler.plan import Lookup, Output, Stage
 from strandline.compiler.window import window_strategy
@@ -94,7 +94,8 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
         node = node.input
     lookups: list[Lookup] = []
     while isinstance(node, r.Join) and node.kind == "left" and r.lookup(node):
-        assert isinstance(node.right, r.Scan) and node.on is not None
+        assert isinstance(node.right, r.Scan)
+        assert node.on is not None
         lookups.insert(0, Lookup(node.right, node.on))
         node = node.left
     if not isinstance(node, r.Scan) or not stages or node.table != stages[-1].table:

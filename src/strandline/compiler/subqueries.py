@@ -10,14 +10,38 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from strandline.compiler import lowering as low
+from strandline.compiler import joining
 from strandline.compiler import relations as r
-from strandline.compiler.reject import Unsupported
+from strandline.compiler.binding import (
+    Context,
+    Lowered,
+    Scope,
+    aggregate_units,
+    bind,
+    is_aggregate,
+    refuse_subqueries,
+    replace,
+)
+from strandline.compiler.reject import UnsupportedError
 
 SIMPLE = ("group", "having", "qualify", "limit", "offset", "distinct", "with_", "windows")
 
 
-def semi_join(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.Context) -> r.Relation | None:
+def lower_predicate(node: r.Relation, predicate: exp.Expr, scope: Scope, ctx: Context) -> r.Relation:
+    """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
+    if predicate.find(exp.Query):
+        semi = semi_join(node, predicate, scope, ctx)
+        if semi is not None:
+            return semi
+        bound = bind(predicate, scope, ctx)
+        node, mapping = scalars(node, [bound], scope, ctx)
+        bound = replace(bound, mapping)
+        refuse_subqueries(bound)
+        return r.Filter(node, bound)
+    return r.Filter(node, bind(predicate, scope, ctx))
+
+
+def semi_join(node: r.Relation, predicate: exp.Expr, scope: Scope, ctx: Context) -> r.Relation | None:
     """The semi or anti join for a [NOT] EXISTS or [NOT] IN term; None for any other predicate."""
     anti = False
     while isinstance(predicate, (exp.Not, exp.Paren)):
@@ -30,9 +54,9 @@ def semi_join(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.
     if not isinstance(predicate, exp.In) or predicate.args.get("query") is None:
         return None
     if predicate.this.find(exp.Query) or isinstance(predicate.this, exp.Tuple):
-        raise Unsupported("IN over a tuple or a nested subquery has no incremental rule yet")
+        raise UnsupportedError("IN over a tuple or a nested subquery has no incremental rule yet")
     right, on, outputs = inner_side(predicate.args["query"], scope, ctx)
-    equal: exp.Expr = exp.EQ(this=low.bind(predicate.this, scope, ctx), expression=outputs[0])
+    equal: exp.Expr = exp.EQ(this=bind(predicate.this, scope, ctx), expression=outputs[0])
     if anti:
         # x NOT IN (…) is true only if no comparison is true or unknown
         equal = exp.Coalesce(this=equal, expressions=[exp.true()])
@@ -41,29 +65,28 @@ def semi_join(node: r.Relation, predicate: exp.Expr, scope: low.Scope, ctx: low.
 
 def as_in(predicate: exp.Expr, anti: bool) -> tuple[exp.Expr, bool]:
     """`x = ANY (…)` is IN, `x <> ALL (…)` is NOT IN."""
-    kinds = {exp.EQ: (exp.Any, False), exp.NEQ: (exp.All, True)}
-    quantifier, negated = kinds.get(type(predicate), (None, False))
-    if quantifier is None or not isinstance(predicate.expression, quantifier):
+    some = isinstance(predicate, exp.EQ) and isinstance(predicate.expression, exp.Any)
+    none = isinstance(predicate, exp.NEQ) and isinstance(predicate.expression, exp.All)
+    if not some and not none:
         return predicate, anti
-    query = predicate.expression.this
-    return exp.In(this=predicate.this, query=query), anti ^ negated
+    return exp.In(this=predicate.this, query=predicate.expression.this), anti ^ none
 
 
 def inner_side(
-    query: exp.Expr, scope: low.Scope, ctx: low.Context
+    query: exp.Expr, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
     """The subquery's relation, its correlation condition, and its output expressions."""
     select = query.unnest() if isinstance(query, exp.Subquery) else query
-    if not correlated(select, ctx):
-        inner = low.lower(select, ctx)
+    if not correlated(select):
+        inner = ctx.lower(select, ctx)
         return renamed(inner, ctx)
     if not isinstance(select, exp.Select) or any(select.args.get(a) for a in SIMPLE):
-        raise Unsupported("a correlated subquery with grouping or limits has no incremental rule")
-    node, inner_scope = low.lower_from(select, ctx)
+        raise UnsupportedError("a correlated subquery with grouping or limits has no incremental rule")
+    node, inner_scope = joining.lower_from(select, ctx)
     node, on = split_where(node, select, inner_scope, scope, ctx)
-    outputs = [low.bind(e.unalias(), inner_scope, ctx) for e in select.expressions if not is_star(e)]
-    if any(low.is_aggregate(a) for o in outputs for a in o.walk()):
-        raise Unsupported("a correlated aggregate in this place has no incremental rule")
+    outputs = [bind(e.unalias(), inner_scope, ctx) for e in select.expressions if not is_star(e)]
+    if any(is_aggregate(a) for o in outputs for a in o.walk()):
+        raise UnsupportedError("a correlated aggregate in this place has no incremental rule")
     return node, on, outputs
 
 
@@ -71,23 +94,21 @@ def is_star(expr: exp.Expr) -> bool:
     return isinstance(expr.unalias(), exp.Star)
 
 
-def renamed(inner: low.Lowered, ctx: low.Context) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
+def renamed(inner: Lowered, ctx: Context) -> tuple[r.Relation, exp.Expr | None, list[exp.Expr]]:
     """An uncorrelated subquery under names of its own."""
     holder = exp.Subquery(alias=exp.TableAlias(this=exp.to_identifier("q")))
-    node, scope = low.renamed(inner, "q", holder, ctx)
+    node, scope = joining.renamed(inner, "q", holder, ctx)
     return node, None, [r.column(scope["q", name.lower()]) for name, _ in inner.outputs]
 
 
 def split_where(
     node: r.Relation,
     select: exp.Select,
-    inner: low.Scope,
-    outer: low.Scope,
-    ctx: low.Context,
+    inner: Scope,
+    outer: Scope,
+    ctx: Context,
 ) -> tuple[r.Relation, exp.Expr | None]:
     """Local WHERE terms filter the inner side; terms that name the outer query become the condition."""
-    from strandline.compiler.selecting import lower_predicate
-
     where = select.args.get("where")
     conditions = []
     for term in r.conjuncts(where.this) if where is not None else []:
@@ -95,18 +116,18 @@ def split_where(
         if local or term.find(exp.Query):
             node = lower_predicate(node, term, inner, ctx)
         else:
-            conditions.append(low.bind(term, {**outer, **inner}, ctx))
+            conditions.append(bind(term, {**outer, **inner}, ctx))
     return node, exp.and_(*conditions) if conditions else None
 
 
-def correlated(query: exp.Expr, ctx: low.Context) -> bool:
+def correlated(query: exp.Expr) -> bool:
     """True where the subquery names a table that it does not bring in itself."""
     own = {t.alias_or_name for t in query.find_all(exp.Table, exp.Subquery, exp.CTE)}
     return any(c.table and c.table not in own for c in query.find_all(exp.Column))
 
 
 def scalars(
-    node: r.Relation, holders: Iterable[exp.Expr], scope: low.Scope, ctx: low.Context
+    node: r.Relation, holders: Iterable[exp.Expr], scope: Scope, ctx: Context
 ) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """Join every scalar subquery found in the expressions; the mapping replaces them by columns."""
     mapping: dict[exp.Expr, exp.Expr] = {}
@@ -126,15 +147,13 @@ def outermost(expr: exp.Expr) -> list[exp.Subquery]:
     return [s for child in expr.iter_expressions() for s in outermost(child)]
 
 
-def scalar(
-    node: r.Relation, sub: exp.Subquery, scope: low.Scope, ctx: low.Context
-) -> tuple[r.Relation, exp.Expr]:
+def scalar(node: r.Relation, sub: exp.Subquery, scope: Scope, ctx: Context) -> tuple[r.Relation, exp.Expr]:
     """A left join with the one row of an aggregate, per correlation key if there is one."""
     select = sub.unnest()
-    if not correlated(select, ctx):
-        inner = low.lower(select, ctx)
+    if not correlated(select):
+        inner = ctx.lower(select, ctx)
         if not one_row(inner.node):
-            raise Unsupported("a scalar subquery is kept only where it is one aggregate")
+            raise UnsupportedError("a scalar subquery is kept only where it is one aggregate")
         right, _, outputs = renamed(inner, ctx)
         return r.Join("left", node, right, exp.true()), outputs[0]
     return correlated_aggregate(node, select, scope, ctx)
@@ -148,17 +167,15 @@ def one_row(node: r.Relation) -> bool:
 
 
 def correlated_aggregate(
-    node: r.Relation, select: exp.Expr, scope: low.Scope, ctx: low.Context
+    node: r.Relation, select: exp.Expr, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, exp.Expr]:
     """(SELECT f(agg) FROM … WHERE inner = outer): aggregate per inner key, left join on it."""
-    from strandline.compiler.selecting import aggregate_units
-
-    plain = isinstance(select, exp.Select) and not any(select.args.get(a) for a in SIMPLE)
-    if not plain or len(select.expressions) != 1:
-        raise Unsupported("this correlated scalar subquery has no incremental rule")
-    inner, inner_scope = low.lower_from(select, ctx)
+    grouped = any(select.args.get(a) for a in SIMPLE)
+    if not isinstance(select, exp.Select) or grouped or len(select.expressions) != 1:
+        raise UnsupportedError("this correlated scalar subquery has no incremental rule")
+    inner, inner_scope = joining.lower_from(select, ctx)
     inner, on = split_where(inner, select, inner_scope, scope, ctx)
-    output = low.bind(select.expressions[0].unalias(), inner_scope, ctx)
+    output = bind(select.expressions[0].unalias(), inner_scope, ctx)
     units = list(dict.fromkeys(aggregate_units(output)))
     own = set(r.columns(inner))
     groups, terms = [], []
@@ -166,11 +183,11 @@ def correlated_aggregate(
         sides = (term.this, term.expression) if isinstance(term, exp.EQ) else ()
         pair = [s for s in sides if r.references(s) <= own], [s for s in sides if not r.references(s) & own]
         if len(pair[0]) != 1 or len(pair[1]) != 1 or not units:
-            raise Unsupported("a correlated scalar subquery is kept only for aggregates over equal keys")
+            raise UnsupportedError("a correlated scalar subquery is kept only for aggregates over equal keys")
         groups.append(r.Out(ctx.names.fresh("key"), pair[0][0]))
         terms.append(exp.EQ(this=r.column(groups[-1].name), expression=pair[1][0]))
     aggregates = tuple(r.Out(ctx.names.fresh(u.key), u) for u in units)
-    value = low.replace(output, {o.expr: empty_value(o) for o in aggregates})
+    value = replace(output, {o.expr: empty_value(o) for o in aggregates})
     joined = r.Join("left", node, r.Aggregate(inner, tuple(groups), aggregates), exp.and_(*terms))
     return joined, exp.Paren(this=value)
 
