@@ -47,9 +47,8 @@ class Explanation:
                 lines.append(f"     cheaper  {s.cheaper}")
             lines.append(f"     state    {s.state_rows:,} rows, about {size(s.state_bytes)}")
             if s.last_seconds is not None:
-                lines.append(
-                    f"     cost     last {s.last_seconds * 1000:.1f} ms, expected {(s.estimated_seconds or 0) * 1000:.1f} ms"
-                )
+                last, expected = s.last_seconds * 1000, (s.estimated_seconds or 0) * 1000
+                lines.append(f"     cost     last {last:.1f} ms, expected {expected:.1f} ms")
         return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ def to_arrow(frame: Any, where: str) -> pa.Table:
     if isinstance(frame, dict):
         frame = [frame]
     if isinstance(frame, Sequence) and all(isinstance(r, dict) for r in frame):
-        return from_dicts(frame, where)
+        return from_dicts(frame)
     raise InputError(
         f"cannot take a {type(frame).__name__} as rows",
         where=where,
@@ -33,7 +33,7 @@ def to_arrow(frame: Any, where: str) -> pa.Table:
     )
 
 
-def from_dicts(rows: Sequence[dict[str, Any]], where: str) -> pa.Table:
+def from_dicts(rows: Sequence[dict[str, Any]]) -> pa.Table:
     """A column for every name that occurs; absent values are NULL."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return pa.table({name: to_array([row.get(name) for row in rows]) for name in names})

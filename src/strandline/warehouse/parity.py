@@ -29,21 +29,20 @@ def compare(
     cut = f" WHERE hash({rounded(definition)}) % 1000000 < {int(sample * 1_000_000)}" if sample else ""
     sides = {
         "strandline_is": f"SELECT {cols} FROM main.{quote(definition.name)}{cut}",
-        "strandline_ought": f"SELECT {cols} FROM ({recompute}) AS q({cols}){cut}",
+        "strandline_ought": "SELECT * FROM strandline_recompute",
     }
+    # evaluated once: sums of floating point differ from run to run in their last digits
+    engine.execute(make("strandline_recompute", f"SELECT {cols} FROM ({recompute}) AS q({cols}){cut}"))
     rows, expected = (engine.execute(f"SELECT count(*) FROM ({s})") for s in sides.values())
     for name, text in sides.items():
         hashes = f"SELECT hash({cols}) AS a, hash({cols}, 1) AS b, count(*) AS n FROM ({text}) GROUP BY ALL"
         engine.execute(make(f"{name}_hash", hashes))
     for name, other in (("strandline_is", "strandline_ought"), ("strandline_ought", "strandline_is")):
         differing = f"SELECT a, b FROM {name}_hash ANTI JOIN {other}_hash USING (a, b, n)"
-        engine.execute(
-            make(
-                f"{name}_rows",
-                f"SELECT {cols} FROM ({sides[name]}) WHERE (hash({cols}), hash({cols}, 1)) IN (SELECT (a, b) FROM ({differing}))",
-            )
-        )
+        where = f"(hash({cols}), hash({cols}, 1)) IN (SELECT (a, b) FROM ({differing}))"
+        engine.execute(make(f"{name}_rows", f"SELECT {cols} FROM ({sides[name]}) WHERE {where}"))
     extra, missing, largest = closer(engine, definition)
+    engine.execute("DROP TABLE strandline_recompute")
     examples = sample_rows(engine, missing, "missing") + sample_rows(engine, extra, "extra")
     return Parity(
         definition.name,
@@ -65,7 +64,10 @@ def rounded(definition: ModelDefinition) -> str:
 
 
 def closer(engine: Engine, definition: ModelDefinition) -> tuple[int, int, float]:
-    """Pair the differing rows by their exact columns and floats in order; (extra, missing, largest difference)."""
+    """Pair the differing rows by their exact columns, floats in order.
+
+    Gives (extra, missing, largest difference).
+    """
     floats = [n for n, _, t in definition.columns if t in FLOATS]
     exact = [n for n, _, t in definition.columns if t not in FLOATS]
     by = f"PARTITION BY {listed(exact)} " if exact else ""
