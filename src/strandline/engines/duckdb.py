@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ CHECKPOINT_THRESHOLD = "2GB"
 on_statement: Callable[[int, str], None] | None = None
 """Called before every statement with its number in this process: crash tests kill the process here."""
 
-_count = 0
+_numbers = itertools.count(1)
 
 
 def connect(
@@ -137,10 +138,9 @@ class DuckDB:
         self.connection.close()
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
-        global _count
-        _count += 1
+        number = next(_numbers)
         if on_statement is not None:
-            on_statement(_count, sql)
+            on_statement(number, sql)
         try:
             return self.connection.execute(sql, parameters) if parameters else self.connection.execute(sql)
         except duckdb.Error as error:
