@@ -37,7 +37,7 @@ def lookup_steps(
     published = f"_back <= {stage.open}"
     for target, rows, name in ((minus(table), old, "minus"), (plus(table), new, "plus")):
         insert = f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {rows} WHERE {published}"
-        steps.append(Step(insert, name, ("shown+",)))
+        steps.append(Step(insert, name, ("shown+", "shared")))
     return steps
 
 

@@ -229,9 +229,14 @@ def equalities(on: exp.Expr | None) -> list[tuple[str, str]]:
 
 def lookup(node: Join) -> bool:
     """True where every left row meets at most one right row: the right side's unique key is equated."""
-    scan = node.right
-    if not isinstance(scan, Scan) or not scan.unique:
-        return False
-    own = set(columns(scan))
+    unique = unique_columns(node.right)
+    own = set(columns(node.right))
     joined = {a if a in own else b for a, b in equalities(node.on) if (a in own) != (b in own)}
-    return set(scan.unique) <= joined
+    return bool(unique) and set(unique) <= joined
+
+
+def unique_columns(node: Relation) -> tuple[str, ...]:
+    """A key of a stored table or of an aggregate; empty for anything else."""
+    if isinstance(node, Aggregate):
+        return ids(node)
+    return node.unique if isinstance(node, Scan) else ()

@@ -217,7 +217,7 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
     heads = scratch(table, "heads")
     touched = f"SELECT _k FROM {come} AS c UNION SELECT _k FROM {gone} AS g"
     steps += [
-        Step(make(heads, f"SELECT * FROM {head(stage)} WHERE _k IN ({touched})"), "heads"),
+        Step(make(heads, f"SELECT *, rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"), "heads"),
         Step(make(late, late_buckets(stage, come, gone, heads)), "late"),
         *carry(stage, come, heads, late),
         *redo(stage, come, gone, late),
@@ -245,7 +245,9 @@ def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
 
 
 def removal(stage: Stage) -> r.Relation:
-    """The input with just the columns that tell which stored rows go."""
+    """The input with just the columns that tell which stored rows go (a pruned join could miss a change)."""
+    if not all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(stage.input)):
+        return stage.input
     return prune(stage.input, frozenset({*operator(stage).partition, *stage.ids}))
 
 
@@ -275,7 +277,7 @@ def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     was_open = f"coalesce(_was <= {stage.open}, TRUE)"
     return [
         Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
-        Step(f"DELETE FROM {head(stage)} WHERE _k IN (SELECT _k FROM {heads})", when=("heads",)),
+        Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",)),
         Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
         Step(write(head(stage), f"{cols}, _back", rows, f"_back <= {stage.back}"), when=("carried",)),
         Step(
@@ -302,7 +304,7 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     before, after = scratch(table, "before"), scratch(table, "after")
     below = listed(r.columns(stage.input))
     in_late = f"_k IN (SELECT _k FROM {late})"
-    old = f"SELECT {cols} FROM {history(stage)} WHERE {in_late}"
+    old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE {rows_in(history(stage), late)}"
     old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
     stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} AS c WHERE {in_late}"
@@ -318,20 +320,29 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     ]
 
 
+def rows_in(table: str, buckets: str) -> str:
+    """Rows of these buckets, their places found first: the bucket column alone is scanned."""
+    return f"rowid IN (SELECT rowid FROM {table} WHERE _k IN (SELECT _k FROM {buckets}))"
+
+
 def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]) -> list[Step]:
     """Only rows whose values really changed are deleted and written."""
     cols, table = listed(columns(stage)), stage.table
-    old, new = scratch(table, "old"), scratch(table, "new")
+    old, new, stay = scratch(table, "old"), scratch(table, "new"), scratch(table, "stay")
     closed = f" WHERE _back > {stage.open}" if stage.open else ""
-    after_closed = f"SELECT {cols} FROM {after}{closed}"
-    out = f"DELETE FROM {history(stage)} AS s USING {old} AS o WHERE s._k = o._k AND {same(list(stage.ids), 's', 'o')}"
+    now = f"SELECT {cols} FROM {after}{closed}"
+    equal = f"SELECT {listed([*stage.ids, '_k'])} FROM (SELECT {cols} FROM {before} INTERSECT {now}) AS b"
+    unless = f"ANTI JOIN {stay} AS s ON r._k = s._k AND {same(list(stage.ids), 'r', 's')}"
+    drop = f"DELETE FROM {history(stage)} WHERE rowid IN (SELECT _row FROM {old})"
+    hand_on = "INSERT INTO {} ({}) SELECT {} FROM {}"
     return [
-        Step(make(new, f"{after_closed} EXCEPT SELECT {cols} FROM {before}"), "new", when),
-        Step(make(old, f"SELECT {cols} FROM {before} EXCEPT {after_closed}"), "old", when),
-        Step(out, when=("old",)),
+        Step(make(stay, equal), when=when),
+        Step(make(new, f"SELECT r.* FROM ({now}) AS r {unless}"), "new", when),
+        Step(make(old, f"SELECT r.* FROM {before} AS r {unless}"), "old", when),
+        Step(drop, when=("old",)),
         Step(write(history(stage), cols, new, "TRUE"), when=("new",)),
-        Step(f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {old}", "minus", ("old",)),
-        Step(f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {new}", "plus", ("new",)),
+        Step(hand_on.format(minus(table), cols, cols, old), "minus", ("old", "shared")),
+        Step(hand_on.format(plus(table), cols, cols, new), "plus", ("new", "shared")),
     ]
 
 

@@ -35,7 +35,12 @@ def connect(
     path: str, *, read_only: bool = False, threads: int | None = None, memory_limit: str | None = None
 ) -> DuckDB:
     """Open a database file or `:memory:`. Raises LockedError naming the holder."""
-    settings: dict[str, Any] = {"checkpoint_threshold": CHECKPOINT_THRESHOLD}
+    settings: dict[str, Any] = {
+        "checkpoint_threshold": CHECKPOINT_THRESHOLD,
+        # DuckDB 2.0.0 loses columns of a large parallel insert that follows an empty one in the same
+        # transaction when it also has to keep the order; nothing here depends on the order of rows.
+        "preserve_insertion_order": False,
+    }
     if threads:
         settings["threads"] = threads
     if memory_limit:
@@ -87,6 +92,8 @@ class DuckDB:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
         connection.execute("SET TimeZone = 'UTC'")
+        # a progress bar of the database's own would go to standard output, among the data
+        connection.execute("SET enable_progress_bar = false")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the count it reports (0 where it reports none)."""

@@ -13,27 +13,22 @@ from strandline.engines.base import Engine
 from strandline.errors import (
     CompileError,
     EngineError,
-    SchemaError,
-    StrandlineError,
     StrictError,
-    UnknownNameError,
     UsageError,
-    nearest,
 )
 from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
-from strandline.schema import BatchKind, Column, FileRecord, ModelRun, Parity, Run, Schema, utc_now
-from strandline.warehouse import batches, definitions, intake, maintain, parity, python_models
+from strandline.schema import BatchKind, Column, FileRecord, Parity, Run, Schema, utc_now
+from strandline.warehouse import batches, definitions, intake, keeping, parity, python_models
 from strandline.warehouse.batches import OpenBatch
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
-from strandline.warehouse.explain import Explanation, explain
-from strandline.warehouse.frames import to_arrow
+from strandline.warehouse.explain import Explanation
 from strandline.warehouse.holdings import Holdings
+from strandline.warehouse.inbox import Inbox
 from strandline.warehouse.outgoing import to_polars
 from strandline.warehouse.python_models import FunctionPlan
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
 
 __all__ = ["Explanation", "OpenBatch", "Warehouse"]
@@ -58,8 +53,7 @@ class Warehouse:
         self.read_only = read_only
         self._on_close = on_close
         self._functions: dict[str, ModelFunction] = dict(functions or {})
-        self._waiting: dict[str, TableDefinition] = {}
-        self._seq = 0
+        self.inbox = Inbox(engine)
         self._batch_seq = 0
         if not read_only:
             for statement in statements("create"):
@@ -148,7 +142,7 @@ class Warehouse:
             self.engine.execute(f"DROP VIEW main.{quote(table.name)}")
             self.engine.execute(f"DROP TABLE {stored(table.stored)}")
             self.engine.execute(query("drop_table"), [table.name])
-        self._waiting.pop(table.name.lower(), None)
+        self.inbox.tables.pop(table.name.lower(), None)
         del self.held.tables[table.name.lower()]
 
     # ── models ──────────────────────────────────────────────────────────────
@@ -200,7 +194,7 @@ class Warehouse:
     ) -> None:
         strict, strategy = bool(settings["strict"]), settings["strategy"]
         plan = force(self.held.compiled(name, sql, strict), str(strategy) if strategy else None)
-        shape = self._shape(name, sql, plan)
+        shape = self._shape(name, sql)
         plan = self._runnable(plan, shape)
         try:
             self._install(known, name, sql, plan, shape, settings)
@@ -268,7 +262,7 @@ class Warehouse:
         model = self.held.model(name)
         self.held.refuse_if_read(model.name, "drop those first")
         with self._changing(f"dropping model {model.name}"):
-            self._drop_stored(model)
+            keeping.drop(self.engine, self.held, model)
             self.engine.execute(query("drop_model"), [model.name])
         self.held.forget(model.name)
 
@@ -276,7 +270,7 @@ class Warehouse:
         """The plan a query would get, without creating anything."""
         return self.held.compiled(name, sql, strict)
 
-    def _shape(self, name: str, sql: str, plan: Plan) -> tuple[Column, ...]:
+    def _shape(self, name: str, sql: str) -> tuple[Column, ...]:
         """Names and types of the result; the engine's own complaint where it refuses the query."""
         try:
             shape = self.engine.describe(sql.strip().rstrip(";"))
@@ -291,28 +285,28 @@ class Warehouse:
         return shape
 
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
-        self._create_stored(definition, plan)
+        keeping.create(self.engine, definition, plan)
         self.engine.execute(query("put_model"), [definition.name, sql, definitions.to_json(definition)])
         self.held.remember(definition, sql, plan)
 
     def _replace(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         """A changed model and everything that reads it, rebuilt."""
         above = self.held.above(definition.name)
-        if definition.name.lower() in plan.reads or set(a.lower() for a in above) & plan.reads:
+        if definition.name.lower() in plan.reads or {a.lower() for a in above} & plan.reads:
             raise CompileError(
                 f"the new query reads {', '.join(above)}, which read this model",
                 where=f"model {definition.name}",
                 hint="break the cycle.",
             )
         for name in reversed(above):
-            self._drop_stored(self.held.models[name.lower()])
-        self._drop_stored(self.held.models[definition.name.lower()])
-        self._create_stored(definition, plan)
+            keeping.drop(self.engine, self.held, self.held.models[name.lower()])
+        keeping.drop(self.engine, self.held, self.held.models[definition.name.lower()])
+        keeping.create(self.engine, definition, plan)
         self._store_change(definition, sql, plan)
         for name in above:
             old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
             renewed, again = self._renewed(old, text)
-            self._create_stored(renewed, again)
+            keeping.create(self.engine, renewed, again)
             self._store_change(renewed, text, again)
 
     def _renewed(self, old: ModelDefinition, text: str) -> tuple[ModelDefinition, Plan | FunctionPlan]:
@@ -321,7 +315,7 @@ class Warehouse:
             made = self.held.function_plan(old)
             return python_models.define(self.engine, made, old.settings), made
         again = self.held.recompiled(old)
-        shape = self._shape(old.name, text, again)
+        shape = self._shape(old.name, text)
         again = again if old.fallback else self._runnable(again, shape)
         return definitions.model_definition(old.name, again, shape, old.settings, self.held.catalog()), again
 
@@ -329,22 +323,6 @@ class Warehouse:
         values = [sql, definitions.to_json(definition), definition.name]
         self.engine.execute(query("change_model"), values)
         self.held.remember(definition, sql, plan)
-
-    def _create_stored(self, definition: ModelDefinition, plan: Plan | FunctionPlan) -> None:
-        if isinstance(plan, FunctionPlan):
-            python_models.create(self.engine, plan, definition)
-        else:
-            maintain.create(self.engine, plan, definition)
-        for statement in maintain.view_statements(definition):
-            self.engine.execute(statement)
-
-    def _drop_stored(self, model: ModelDefinition) -> None:
-        for suffix in ("", "_base", "_incremental", "_realtime") if model.settings.get("views") else ("",):
-            self.engine.execute(f"DROP VIEW IF EXISTS main.{quote(model.name + suffix)}")
-        if model.function is not None:
-            self.engine.execute(f"DROP TABLE IF EXISTS {stored(model.table)}")
-        else:
-            maintain.drop(self.engine, self.held.plan(model.name))
 
     # ── changes ─────────────────────────────────────────────────────────────
 
@@ -357,25 +335,7 @@ class Warehouse:
         SchemaError for the whole call, with nothing taken.
         """
         self._writable()
-        self._stage(table, inserts, deletes, None, None)
-
-    def _stage(
-        self, table: str, inserts: Any, deletes: Any, file_id: int | None, lines: pa.Array | None
-    ) -> None:
-        definition = self.held.table(table)
-        for frame, op in ((deletes, -1), (inserts, 1)):
-            if frame is None:
-                continue
-            rows = to_arrow(frame, f"table {definition.name}")
-            if op < 0 and definition.append_only and rows.num_rows:
-                raise UsageError(
-                    "the table is append-only",
-                    where=f"table {definition.name}",
-                    hint="create it without append_only.",
-                )
-            intake.stage(self.engine, definition, rows, op, self._next_seq(), file_id, lines)
-            if rows.num_rows:
-                self._waiting[definition.name.lower()] = definition
+        self.inbox.take(self.held.table(table), inserts, deletes)
 
     def refresh(self) -> Run:
         """Apply what waits and bring every model up to date, in one commit."""
@@ -386,7 +346,7 @@ class Warehouse:
 
     @contextlib.contextmanager
     def batch(self, kind: BatchKind = "incremental") -> Iterator[OpenBatch]:
-        """Changes, files, rejects and positions of one batch: committed together at the end, or not at all."""
+        """Changes, files, rejects and positions of one batch: committed together, or not at all."""
         self._writable()
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
         self.engine.execute("BEGIN")
@@ -403,25 +363,12 @@ class Warehouse:
             with contextlib.suppress(EngineError):
                 self.engine.execute("ROLLBACK")
             self._load()
-            self._waiting = self._still_waiting()
+            self.inbox.look_again(self.held.tables)
             raise
         self._batch_seq = b.batch.seq
 
-    def _still_waiting(self) -> dict[str, TableDefinition]:
-        """Tables with rows that wait, after a rollback."""
-        names = {r[0] for r in self.engine.rows("SELECT table_name FROM duckdb_tables() WHERE temporary")}
-        return {k: t for k, t in self.held.tables.items() if f"{t.stored} waiting" in names}
-
-    def _refresh_model(self, name: str, change: maintain.Change) -> ModelRun | None:
-        definition = self.held.models[name.lower()]
-        if not set(definition.inputs) & (change.tables | change.rebuilt):
-            return None
-        if definition.function is not None:
-            return python_models.refresh(self.engine, self.held.function_plan(definition), definition, change)
-        return maintain.refresh(self.engine, self.held.plan(name), definition, change, self.held.programs)
-
     def _flush(self) -> None:
-        if self._waiting:
+        if self.inbox.tables:
             self.refresh()
 
     # ── reading ─────────────────────────────────────────────────────────────
@@ -459,23 +406,16 @@ class Warehouse:
 
     def explain(self, model: str) -> Explanation:
         """Stage by stage: strategy, reason, state, cost."""
-        definition = self.held.model(model)
-        text = self.held.sql[definition.name.lower()]
-        if definition.function is not None:
-            return python_models.explain(self.engine, self.held.function_plan(definition), definition, text)
-        return explain(self.engine, self.held.plan(model), definition, text)
+        return keeping.explanation(self.engine, self.held, self.held.model(model))
 
     def verify(self, model: str, sample: float | None = None) -> Parity:
         """Compare a model with its full recompute (or the share `sample` of its rows)."""
         definition = self.held.model(model)
-        if definition.function is not None:
-            made = self.held.function_plan(definition)
-            ought = python_models.recompute(self.engine, made, definition)
-            return parity.compare(self.engine, definition, ought, sample)
-        return parity.compare(self.engine, definition, self.held.plan(model).query, sample)
+        ought = keeping.recompute(self.engine, self.held, definition)
+        return parity.compare(self.engine, definition, ought, sample)
 
     def verify_all(self, sample: float | None = None) -> list[Parity]:
-        return [self.verify(name, sample) for name in self._order()]
+        return [self.verify(m.name, sample) for m in self.held.ordered()]
 
     def files(self, table: str | None = None) -> list[FileRecord]:
         """The ledger: the newest version of every input file."""
@@ -486,16 +426,9 @@ class Warehouse:
         """The number of the last base batch, 0 before the first."""
         return self.engine.execute(query("last_base"))
 
-    def _order(self) -> list[str]:
-        return [m.name for m in self.held.ordered()]
-
     def _has_view(self, name: str) -> bool:
         found = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)"
         return bool(self.engine.rows(found, [name]))
-
-    def _next_seq(self) -> int:
-        self._seq += 1
-        return self._seq
 
     def _writable(self) -> None:
         if self.read_only:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.record import query
 from strandline.schema import (
@@ -23,7 +22,7 @@ from strandline.schema import (
     utc_now,
     uuid7,
 )
-from strandline.warehouse import intake, maintain
+from strandline.warehouse import intake, keeping, maintain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,13 +52,13 @@ class OpenBatch:
         lines: pa.Array | None = None,
     ) -> None:
         """Let rows wait for this batch's commit; may be called for many chunks."""
-        self.warehouse._stage(table, inserts, deletes, file_id, lines)
+        wh = self.warehouse
+        wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
 
     def retract_file(self, table: str, file_id: int) -> None:
         """Take back the rows a file brought that are still its own."""
         definition = self.warehouse.held.table(table)
-        intake.retract_file(self.warehouse.engine, definition, file_id, self.warehouse._next_seq())
-        self.warehouse._waiting[definition.name.lower()] = definition
+        self.warehouse.inbox.retract_file(definition, file_id)
         self.retracted.append((definition.name, file_id))
 
     def record_file(self, record: FileRecord) -> int:
@@ -81,6 +80,10 @@ class OpenBatch:
             return
         self.files[file_id] = evolve(known, rows=rows, rejected=rejected, status=status, file_id=file_id)  # type: ignore[arg-type]
 
+    def put_content(self, file_id: int, content: str) -> None:
+        """What a cumulative file held, for the file that follows it."""
+        self.warehouse.engine.execute(query("put_content"), [content, file_id])
+
     def quarantine(self, rejects: Sequence[Reject]) -> None:
         """Keep refused rows with reason, file and line."""
         if not rejects:
@@ -96,7 +99,8 @@ class OpenBatch:
             "reason": [r.reason for r in rejects],
             "raw": [r.raw for r in rejects],
         }
-        text = f"INSERT INTO strandline.quarantine SELECT id, '{self.batch.batch_id}', table_name, file, line, reason, raw, 'held', TIMESTAMP '{now}' FROM incoming"
+        row = f"id, '{self.batch.batch_id}', table_name, file, line, reason, raw, 'held', TIMESTAMP '{now}'"
+        text = f"INSERT INTO strandline.quarantine SELECT {row} FROM incoming"
         self.warehouse.engine.load(pa.table(columns), text)
         self.quarantined += len(rejects)
 
@@ -113,7 +117,7 @@ class OpenBatch:
     def empty(self) -> bool:
         """True while nothing would change by committing."""
         nothing = not self.files and not self.quarantined and not self.positions and not self.retracted
-        return nothing and not self.warehouse._waiting
+        return nothing and not self.warehouse.inbox.tables
 
 
 def naive(moment: Any) -> Any:
@@ -124,10 +128,10 @@ def naive(moment: Any) -> Any:
 def commit(b: OpenBatch) -> Run:
     """Apply, maintain and record; runs inside the warehouse's transaction."""
     wh, started = b.warehouse, time.perf_counter()
-    waiting = list(wh._waiting.values())
+    waiting = list(wh.inbox.tables.values())
     taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
-    wh._waiting.clear()
+    wh.inbox.tables.clear()
     follow_replaced_files(b)
     change = maintain.Change(shared=wh.held.shared())
     for table, took in zip(waiting, taken, strict=True):
@@ -135,7 +139,7 @@ def commit(b: OpenBatch) -> Run:
             (change.rebuilt if took.bulk else change.tables).add(table.stored)
             change.rows[table.stored] = took.run.inserted + took.run.deleted
     touched = change.tables or change.rebuilt
-    models = tuple(wh._refresh_model(name, change) for name in wh._order()) if touched else ()
+    models = [keeping.refresh(wh.engine, wh.held, m, change) for m in wh.held.ordered()] if touched else []
     done = tuple(m for m in models if m is not None)
     seconds = time.perf_counter() - started
     write_record(b, tables, done, seconds)
@@ -204,7 +208,3 @@ def new_batch(seq: int, kind: BatchKind) -> Batch:
 def bind_batch(engine: Any, seq: int) -> None:
     """Make the batch's number visible to the prepared programs."""
     engine.execute(f"SET VARIABLE strandline_batch = {seq}")
-
-
-def quoted(name: str) -> str:
-    return quote(name)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from strandline.compiler.relations import quote
 from strandline.compiler.text import listed, make, minus, plus, same, scratch, stored
@@ -19,10 +20,9 @@ from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import TableRun
 from strandline.warehouse.definitions import TableDefinition
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 BATCH = "getvariable('strandline_batch')::BIGINT"
+RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
+"""Key types whose ranges are compared by zone maps."""
 HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
 
 
@@ -83,6 +83,8 @@ def stage(
     if frame.num_rows == 0:
         return 0
     ensure_waiting(engine, table)
+    # the order of rows decides which of a key's rows is the last, so it travels as a column
+    frame = frame.append_column("_order", pa.array(range(frame.num_rows), pa.int64()))
     if lines is not None:
         frame = frame.append_column("_line", lines)
     given = {c.lower(): c for c in frame.column_names}
@@ -93,7 +95,7 @@ def stage(
     line = '"_line"' if lines is not None else "NULL"
     sql = (
         f"INSERT INTO {Incoming(table).waiting} SELECT {', '.join(values)}, {op}, "
-        f"{seq}::BIGINT * 4294967296 + row_number() OVER (), {file_id if file_id is not None else 'NULL'}, {line} FROM incoming"
+        f"{seq}::BIGINT * 4294967296 + _order, {file_id if file_id is not None else 'NULL'}, {line} FROM incoming"
     )
     try:
         return engine.load(frame, sql)
@@ -176,38 +178,52 @@ def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int)
     )
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What one pass over the waiting rows tells: how many, how many keys, deletions, the first key's range."""
+
+    rows: int
+    keys: int
+    deletions: int
+    least: object
+    greatest: object
+
+    @property
+    def distinct(self) -> bool:
+        return self.keys == self.rows
+
+
+def facts_of(engine: Engine, table: TableDefinition) -> Facts:
+    """Look at the waiting rows once."""
+    first = quote(table.key[0]) if table.key else "NULL"
+    keys = f"count(DISTINCT {identity(table)})" if table.key else "count(*)"
+    counted = f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first}), max({first})"
+    return Facts(*engine.rows(f"SELECT {counted} FROM {Incoming(table).waiting}")[0])
+
+
 def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> Intake:
     """Apply the waiting rows to the stored table; the change set is left in its plus and minus tables.
 
     `wanted` names the columns that models want of removed rows. At least
     `bulk_rows` rows into an empty table are written straight, and say so.
     """
-    waiting = Incoming(table).waiting
-    rows = engine.execute(f"SELECT count(*) FROM {waiting}")
-    distinct = (
-        not table.key or engine.execute(f"SELECT count(DISTINCT {identity(table)}) FROM {waiting}") == rows
-    )
-    if rows >= bulk_rows and distinct and fresh_start(engine, table):
-        fill(engine, table)
-        return Intake(TableRun(table.name, rows, 0), bulk=True)
+    waiting, target = Incoming(table).waiting, stored(table.stored)
+    facts = facts_of(engine, table)
+    if facts.rows >= bulk_rows and facts.distinct and not facts.deletions:
+        if not engine.execute(f"SELECT count(*) FROM {target}"):
+            fill(engine, table)
+            return Intake(TableRun(table.name, facts.rows, 0), bulk=True)
     if table.key:
-        removed, added = keyed(engine, table, distinct, wanted)
+        removed, added = keyed(engine, table, facts, wanted)
     else:
-        removed, added = bag(engine, table)
-    target = stored(table.stored)
+        removed, added = bag(engine, table, facts)
     if removed:
-        engine.execute(f"DELETE FROM {target} WHERE _rid IN (SELECT _rid FROM {minus(table.stored)})")
+        engine.execute(f"DELETE FROM {target} WHERE rowid IN (SELECT _row FROM {minus(table.stored)})")
     if added:
         cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
         engine.execute(f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {plus(table.stored)}")
     engine.execute(f"DROP TABLE {waiting}")
-    return Intake(TableRun(table.name, added, removed, max(0, rows - max(added, removed))))
-
-
-def fresh_start(engine: Engine, table: TableDefinition) -> bool:
-    """True where nothing is stored yet and nothing is to be deleted."""
-    empty = not engine.execute(f"SELECT count(*) FROM {stored(table.stored)}")
-    return empty and not engine.execute(f"SELECT count(*) FROM {Incoming(table).waiting} WHERE _op < 0")
+    return Intake(TableRun(table.name, added, removed, max(0, facts.rows - max(added, removed))))
 
 
 def fill(engine: Engine, table: TableDefinition) -> None:
@@ -232,56 +248,68 @@ def fresh_rid(order: str) -> str:
     return f"({BATCH} * 4294967296 + row_number() OVER ({order}))"
 
 
-def keyed(engine: Engine, table: TableDefinition, distinct: bool, wanted: Collection[str]) -> tuple[int, int]:
+def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collection[str]) -> tuple[int, int]:
     """The batch's last row per key against the stored row of that key; (removed, added).
 
-    Stored rows are found by the hash column `_k` (8 bytes a row to scan, with a
-    Bloom filter of the batch) and, where keys grow with time, by the key's zone
-    maps, which then leave nothing to scan. Whether a row really changed is told
-    by `_h`, so that no other column of an old row is read unless a model wants it.
+    Whether a row really changed is told by `_h`, the hash of the whole row, so
+    that no other column of an old row is read unless a model wants it.
     """
     at = Incoming(table)
     last, known = at.waiting, at.part("known")
-    if not distinct:
+    if not facts.distinct:
         last = at.part("last")
         by = f"PARTITION BY {listed(table.key)} ORDER BY _seq DESC"
         engine.execute(make(last, f"SELECT * FROM {at.waiting} QUALIFY row_number() OVER ({by}) = 1"))
-    hashed = f"(SELECT *, {identity(table)} AS _k, hash({listed(table.names)}) AS _h FROM {last})"
-    found = 0 if table.append_only else engine.execute(make(known, lookup(table, hashed, wanted)))
+    found = 0
+    if not table.append_only and not all_new(engine, table, facts):
+        found = engine.execute(make(known, lookup(table, last, wanted)))
     if not found:
-        engine.execute(
-            make(
-                minus(table.stored),
-                f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0",
-            )
-        )
+        nothing = f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0"
+        engine.execute(make(minus(table.stored), nothing))
         fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
-    match = same(table.key, "t", "l").replace("IS NOT DISTINCT FROM", "=")
-    joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
+    hashed = f"(SELECT *, {identity(table)} AS _k, hash({listed(table.names)}) AS _h FROM {last})"
+    match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
+    changed = "l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
+    joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE {changed}"
     rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})"
     added = engine.execute(make(plus(table.stored), new_rows(table, joined, rid)))
     old = f"SELECT t.* FROM {known} AS t JOIN {hashed} AS l ON {match} WHERE l._op < 0 OR t._h <> l._h"
     return engine.execute(make(minus(table.stored), old)), added
 
 
+def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
+    """True where no stored key lies in the batch's range: keys that grow with time are told by zone maps alone."""
+    kind = dict(table.columns)[table.key[0]]
+    if kind not in RANGED or facts.least is None:
+        return False
+    key = quote(table.key[0])
+    inside = f"SELECT 1 FROM {stored(table.stored)} WHERE {key} BETWEEN ? AND ? LIMIT 1"
+    return not engine.execute(f"SELECT count(*) FROM ({inside})", [facts.least, facts.greatest])
+
+
 def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
     """The columns kept of removed rows: key and identity, and what models want."""
     lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
-    return listed([*(n for n in table.names if n.lower() in lowered), "_rid", "_k", "_h"])
+    kept = [n for n in table.names if n.lower() in lowered]
+    return f"{listed([*kept, '_rid', '_k', '_h'])}, rowid AS _row"
 
 
-def lookup(table: TableDefinition, hashed: str, wanted: Collection[str]) -> str:
-    """The stored rows of the batch's keys."""
-    match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
-    return f"SELECT {removed_list(table, wanted)} FROM (SELECT t.* FROM {stored(table.stored)} AS t SEMI JOIN {hashed} AS l ON {match}) AS f"
+def lookup(table: TableDefinition, last: str, wanted: Collection[str]) -> str:
+    """The stored rows of the batch's keys, by hash.
+
+    Scanning 8 bytes a row against a Bloom filter of the batch costs a fifth of
+    comparing text keys; rows of another key with the same hash fall out later.
+    """
+    keys = f"SELECT {identity(table)} FROM {last}"
+    return f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} WHERE _k IN ({keys})"
 
 
-def bag(engine: Engine, table: TableDefinition) -> tuple[int, int]:
+def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]:
     """Insertions and deletions of equal rows cancel; the deletions left take that many stored copies each."""
     at, cols = Incoming(table), listed(table.names)
     target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
-    if not engine.execute(f"SELECT count(*) FROM {at.waiting} WHERE _op < 0"):
+    if not facts.deletions:
         engine.execute(make(minus(table.stored), f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"))
         return 0, engine.execute(make(plus(table.stored), new_rows(table, f"FROM {at.waiting} AS l", rid)))
     net, numbered = at.part("net"), f"row_number() OVER (PARTITION BY {cols}, _op ORDER BY _seq) AS _copy"
@@ -292,7 +320,7 @@ def bag(engine: Engine, table: TableDefinition) -> tuple[int, int]:
     wanted = f"SELECT {cols}, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
     copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')} ORDER BY t._rid)"
     gone = (
-        f"SELECT {listed(table.names, 't.')}, t._rid, t._k FROM {target} AS t JOIN ({wanted}) AS w "
+        f"SELECT {listed(table.names, 't.')}, t._rid, t._k, t.rowid AS _row FROM {target} AS t JOIN ({wanted}) AS w "
         f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n"
     )
     return engine.execute(make(minus(table.stored), gone)), added

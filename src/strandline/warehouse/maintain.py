@@ -19,6 +19,10 @@ REBUILD_SHARE = 0.25
 """Above this share of changed rows the full recompute is the cheaper way (bench/crossover measures it)."""
 
 
+WRITTEN = ("carried", "new", "shown+")
+"""Counts of the rows a windowed stage wrote; its change is counted apart only where somebody reads it."""
+
+
 @dataclass
 class Change:
     """What this refresh changed so far: stored tables with a change set, and those made anew."""
@@ -187,9 +191,7 @@ def stage_run(
             engine.execute(f"SELECT count(*) FROM {t}") for t in (plus(stage.table), minus(stage.table))
         )
     else:
-        out = max(
-            counts.get("plus", 0) + counts.get("minus", 0), counts.get("carried", 0) + counts.get("new", 0)
-        )
+        out = max(counts.get("plus", 0) + counts.get("minus", 0), sum(counts.get(c, 0) for c in WRITTEN))
     if out:
         change.tables.add(stage.table)
         change.rows[stage.table] = out
