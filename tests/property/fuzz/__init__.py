@@ -12,6 +12,7 @@
     check.py    runs a World against Strandline and names what differs
     shrink.py   makes a failing World small
     script.py   writes a World as a Python file that anyone can run
+    report.py   writes docs/coverage.md from those counts
     coverage.py counts operators and strategies for docs/coverage.md
     __main__.py python -m fuzz --seeds 0:1000
 
