@@ -87,6 +87,7 @@ class FileRecord:
     status: Literal["applied", "replaced", "quarantined", "empty", "duplicate"] = "applied"
     modified_ns: int = 0
     file_id: int = 0
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

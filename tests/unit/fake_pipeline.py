@@ -20,7 +20,7 @@ RECORD = """
 CREATE SCHEMA strandline;
 CREATE TABLE strandline.batches (batch_seq BIGINT, batch_id VARCHAR, kind VARCHAR);
 CREATE TABLE strandline.files (file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT,
-  sha256 VARCHAR, rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT);
+  sha256 VARCHAR, rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, content VARCHAR);
 CREATE TABLE strandline.quarantine (quarantine_id UUID DEFAULT uuid(), batch_id VARCHAR, table_name VARCHAR,
   file VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR, status VARCHAR DEFAULT 'held',
   quarantined_at TIMESTAMP DEFAULT now()::TIMESTAMP);
@@ -138,7 +138,7 @@ class FakeBatch:
     def record_file(self, r: FileRecord) -> int:
         file_id = self._number("SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files")
         values = [file_id, r.source, r.table, r.path, r.size, r.sha256, 0, 0, "", r.modified_ns, self.seq]
-        self.con.execute(f"INSERT INTO strandline.files VALUES ({', '.join('?' * 11)})", values)
+        self.con.execute(f"INSERT INTO strandline.files VALUES ({', '.join('?' * 11)}, NULL)", values)
         return file_id
 
     def finish_file(self, file_id: int, rows: int, rejected: int, status: str) -> None:

@@ -56,6 +56,7 @@ SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
         "settle_seconds": number,
         "follow_symlinks": flag,
         "trust_mtime": flag,
+        "cumulative": flag,
     },
 }
 """The settings each kind of source has besides the common ones, and how each is read."""

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS strandline.stage_runs (
 CREATE TABLE IF NOT EXISTS strandline.files (
     file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT, sha256 VARCHAR,
     rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, recorded_at TIMESTAMP);
+ALTER TABLE strandline.files ADD COLUMN IF NOT EXISTS content VARCHAR;
 CREATE TABLE IF NOT EXISTS strandline.quarantine (
     quarantine_id UUID, batch_id UUID, table_name VARCHAR, file VARCHAR, line BIGINT, reason VARCHAR,
     raw VARCHAR, status VARCHAR, quarantined_at TIMESTAMP);
@@ -64,15 +65,19 @@ FROM strandline.checkpoints ORDER BY last_update_time DESC, checkpoint_id DESC L
 SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files;
 
 -- name: put_file
-INSERT INTO strandline.files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO strandline.files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '');
 
 -- name: finish_file
 UPDATE strandline.files SET rows = ?, rejected = ?, status = ? WHERE file_id = ?;
 
 -- name: files
-SELECT source, table_name, path, size, sha256, rows, rejected, status, modified_ns, file_id
+SELECT source, table_name, path, size, sha256, rows, rejected, status, modified_ns, file_id,
+    coalesce(content, '') AS content
 FROM strandline.files QUALIFY row_number() OVER (PARTITION BY source, path ORDER BY file_id DESC) = 1
 ORDER BY file_id;
+
+-- name: put_content
+UPDATE strandline.files SET content = ? WHERE file_id = ?;
 
 -- name: path_of_file
 SELECT source, path FROM strandline.files WHERE file_id = ?;

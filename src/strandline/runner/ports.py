@@ -37,6 +37,8 @@ class BatchWriter(Protocol):
 
     def finish_file(self, file_id: int, rows: int, rejected: int, status: FileStatus) -> None: ...
 
+    def put_content(self, file_id: int, content: str) -> None: ...
+
     def quarantine(self, rejects: Sequence[Reject]) -> None: ...
 
     def release(self, quarantine_ids: Sequence[str]) -> None: ...
@@ -147,7 +149,8 @@ def ledger(wh: Ledger) -> list[FileRecord]:
 
 COUNTING = ("applied", "empty")
 _LEDGER = """
-SELECT source, table_name AS table, path, size, sha256, rows, rejected, status, modified_ns, file_id
+SELECT source, table_name AS table, path, size, sha256, rows, rejected, status, modified_ns, file_id,
+    coalesce(content, '') AS content
 FROM strandline.files
 QUALIFY row_number() OVER (PARTITION BY source, path ORDER BY file_id DESC) = 1
      OR status IN ('applied', 'empty')

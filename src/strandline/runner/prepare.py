@@ -45,7 +45,7 @@ def stored_models(wh: Queryable) -> dict[str, StoredModel]:
     found = records(wh, "SELECT name, sql, definition FROM strandline.models")
     made = {r["name"]: (r["sql"], json.loads(r["definition"])) for r in found}
     return {
-        name.lower(): StoredModel(name, sql, said["settings"], tuple(said["reads"]))
+        name.lower(): StoredModel(name, sql, said["settings"], tuple(said.get("reads", ())))
         for name, (sql, said) in made.items()
     }
 

@@ -158,8 +158,10 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
         batch.quarantine(first.rejects)
         batch.finish_file(file_id, 0, len(first.rejects), "quarantined")
         return "quarantined"
-    if item.earlier is not None:
-        batch.retract_file(file.table, item.earlier)
+    for earlier in former(item, first):
+        batch.retract_file(file.table, earlier)
+    if first is not None and first.content:
+        batch.put_content(file_id, first.content)
     rows = rejected = 0
     for chunk in itertools.chain([first] if first else [], chunks):
         apply_chunk(batch, file, file_id, chunk)
@@ -167,6 +169,13 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
     status: FileStatus = "duplicate" if file.duplicate_of else "applied" if rows or rejected else "empty"
     batch.finish_file(file_id, rows, rejected, status)
     return status
+
+
+def former(item: Work, first: Chunk | None) -> tuple[int, ...]:
+    """The files whose rows this one takes the place of: its former version, or those its source names."""
+    if first is not None and first.retract is not None:
+        return first.retract
+    return (item.earlier,) if item.earlier is not None else ()
 
 
 def apply_chunk(batch: BatchWriter, file: PendingFile, file_id: int, chunk: Chunk) -> None:

@@ -20,7 +20,8 @@ class PendingFile:
     `path` is relative to the source's folder, with forward slashes: the name the ledger uses.
     `replaces` is the ledger's record of the same path with other content. `duplicate_of` names
     another path of this source that holds the same bytes and counts already; such a file reads as
-    nothing. `problem` says why the file can not be opened at all ("" where it can).
+    nothing. `problem` says why the file can not be opened at all ("" where it can). `follows` are the
+    ledger's records of its folder, oldest first, where each file holds what the former ones held.
     """
 
     source: str
@@ -33,6 +34,7 @@ class PendingFile:
     replaces: FileRecord | None = None
     duplicate_of: str = ""
     problem: str = ""
+    follows: tuple[FileRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Chunk:
     `rows` has the table's columns in their order, then `new_columns`; `lines` is as long as `rows`
     (CSV and JSON Lines: physical lines from 1; Parquet: row numbers from 1). With `file_rejected`
     the whole file was refused: this is its only chunk, with no rows and one reject at line 0.
+    The first chunk of a cumulative file has no rows: `content` is for the ledger, `retract` the ids of
+    the files whose rows go. None leaves it to the rule that a file replaces its former version.
     """
 
     rows: pa.Table
@@ -49,6 +53,8 @@ class Chunk:
     rejects: list[Reject]
     new_columns: tuple[Column, ...] = ()
     file_rejected: bool = False
+    content: str = ""
+    retract: tuple[int, ...] | None = None
 
 
 class Source(Protocol):

@@ -63,13 +63,18 @@ class FilesSource:
             for e in self._entries()
             if landing.settled_at(e, settle, now_ns) <= now_ns
         ]
-        return pending(
+        found = pending(
             [one for one in looked if one.digest or one.problem],
             known,
             (self.name, self.table),
             skip_copies=self.options.skip_same_content,
             keyed=bool(self.schema.key),
         )
+        if not self.options.cumulative:
+            return found
+        from strandline.sources import cumulative
+
+        return cumulative.newest(found, known)
 
     def next_look_ns(self, now_ns: int) -> int | None:
         """When the files left alone as just written could be complete; None where there are none."""

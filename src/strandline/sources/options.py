@@ -40,6 +40,7 @@ class FilesOptions:
     settle_seconds: float = 0.2
     follow_symlinks: bool = False
     trust_mtime: bool = True
+    cumulative: bool = False
 
 
 def options_from(settings: Mapping[str, Any], where: str) -> FilesOptions:

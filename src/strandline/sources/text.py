@@ -25,7 +25,7 @@ def blocks(path: Path, compression: Compression, encoding: str, size: int) -> It
     """
     with opened(path, compression) as stream:
         raw = iter(lambda: stream.read(size), b"")
-        yield _without_bom(raw if _is_utf8(encoding) else _recoded(raw, encoding))
+        yield _without_bom(raw if is_utf8(encoding) else _recoded(raw, encoding))
 
 
 def check(path: Path, compression: Compression, encoding: str) -> None:
@@ -33,7 +33,7 @@ def check(path: Path, compression: Compression, encoding: str) -> None:
 
     Raises FileRefusedError where the encoding does not fit.
     """
-    if not _is_utf8(encoding):
+    if not is_utf8(encoding):
         with blocks(path, compression, encoding, 1 << 20) as text:
             for _ in text:
                 pass
@@ -109,7 +109,8 @@ def _decodes(data: bytes) -> bool:
     return True
 
 
-def _is_utf8(encoding: str) -> bool:
+def is_utf8(encoding: str) -> bool:
+    """Whether text of this encoding is UTF-8 as it stands."""
     return codecs.lookup(encoding).name in ("utf-8", "ascii", "utf-8-sig")
 
 
