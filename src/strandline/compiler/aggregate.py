@@ -130,20 +130,20 @@ def counter(name: str, arg: str | None, condition: str) -> Accumulator:
     """count(arg) under a condition: exact under insertion and deletion."""
     count = "count(*)" if arg is None else f"count({arg})"
     text = f"{count} FILTER (WHERE {condition})"
-    part = count + " FILTER (WHERE _w {} 0 AND " + condition + ")"
-    return Accumulator(name, text, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+    come, gone = (f"{count} FILTER (WHERE _w {sign} 0 AND {condition})" for sign in "><")
+    return Accumulator(name, text, come, gone, "coalesce(o.{n}, 0) + d.{i} - d.{r}")
 
 
 def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
     """sum(arg): subtracted where exact; floating point is reread when a row leaves (no drift, no poison)."""
     value = sql(call.this)
     base = f"coalesce(sum({value}) FILTER (WHERE {condition}), 0)"
-    part = "coalesce(sum(" + value + ") FILTER (WHERE _w {} 0 AND " + condition + "), 0)"
+    come, gone = (f"coalesce(sum({value}) FILTER (WHERE _w {sign} 0 AND {condition}), 0)" for sign in "><")
     if inexact(call.this):
         merge = "coalesce(o.{n}, 0) + d.{i}"
         redo = f"count({value}) FILTER (WHERE _w < 0 AND {condition}) > 0"
-        return Accumulator(name, base, part.format(">"), None, merge, redo)
-    return Accumulator(name, base, part.format(">"), part.format("<"), "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+        return Accumulator(name, base, come, None, merge, redo)
+    return Accumulator(name, base, come, gone, "coalesce(o.{n}, 0) + d.{i} - d.{r}")
 
 
 def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
@@ -151,10 +151,10 @@ def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
     value, function = sql(call.this), "min" if isinstance(call, exp.Min) else "max"
     sign = "<=" if function == "min" else ">="
     base = f"{function}({value}) FILTER (WHERE {condition})"
-    part = f"{function}({value}) FILTER (WHERE _w {{}} 0 AND {condition})"
+    come, gone = (f"{function}({value}) FILTER (WHERE _w {side} 0 AND {condition})" for side in "><")
     better = f"d.{{i}} {'<' if function == 'min' else '>'} o.{{n}}"
     merge = f"CASE WHEN o.{{n}} IS NULL OR {better} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
-    return Accumulator(name, base, part.format(">"), part.format("<"), merge, f"{{r}} {sign} o.{{n}}")
+    return Accumulator(name, base, come, gone, merge, f"{{r}} {sign} o.{{n}}")
 
 
 def value(out: r.Out) -> str:

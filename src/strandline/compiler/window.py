@@ -20,6 +20,7 @@ from strandline.compiler.delta import Changed, render
 from strandline.compiler.finish import consolidate, finish
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
 from strandline.compiler.lookups import lookup_steps
+from strandline.compiler.orders import distance, is_total, last_resort, operator, over
 from strandline.compiler.plan import Stage
 from strandline.compiler.rewrite import prune
 from strandline.compiler.text import (
@@ -29,7 +30,6 @@ from strandline.compiler.text import (
     listed,
     make,
     minus,
-    ordering,
     plus,
     precedes,
     same,
@@ -73,6 +73,7 @@ def with_hidden(operator: r.Window) -> r.Window:
             for kind, name in ((exp.Sum, "sum"), (exp.Count, "count")):
                 inner = f.expr.copy()
                 found = inner.find(exp.Avg)
+                assert found is not None
                 new = kind(this=found.this.copy())
                 new.type = found.this.type
                 found.replace(new)
@@ -86,32 +87,6 @@ def rows_window(call: exp.Expr) -> exp.Window:
         kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW", end_side=None
     )
     return exp.Window(this=call, spec=spec)
-
-
-def is_total(operator: r.Window, below: r.Relation) -> bool:
-    """True where the user's own order, with the partition, tells all rows apart."""
-    named = {*operator.partition, *(o.column for o in operator.order)}
-    return not operator.ties and bool(operator.order) and identity_known(below, named)
-
-
-def identity_known(node: r.Relation, named: set[str]) -> bool:
-    """True where the named columns cover a unique key of the relation."""
-    match node:
-        case r.Filter() | r.TopK():
-            return identity_known(node.input, named)
-        case r.Project():
-            back = {o.source for o in node.outs if o.source is not None and o.name in named}
-            return identity_known(node.input, {b for b in back if b})
-        case r.Join() if r.lookup(node):
-            return identity_known(node.left, named)
-        case r.Scan():
-            return (bool(node.unique) and set(node.unique) <= named) or set(node.ids) <= named
-    return bool(r.ids(node)) and set(r.ids(node)) <= named
-
-
-def operator(stage: Stage) -> r.Window:
-    assert isinstance(stage.operator, r.Window)
-    return stage.operator
 
 
 def columns(stage: Stage) -> list[str]:
@@ -129,55 +104,12 @@ def head(stage: Stage) -> str:
     return stored(f"{stage.table}.head")
 
 
-def over(stage: Stage, function: r.Out) -> str:
-    """A function's whole OVER clause; peers are kept apart only where the function wants it."""
-    window = operator(stage)
-    spec = function.expr.args.get("spec")
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    order = ordering(order_for(stage, function), last_resort(stage) if needs_ids(function) else ())
-    by += f"ORDER BY {order} " if order else ""
-    return f"{sql(function.expr.this)} OVER ({by}{sql(spec) if spec is not None else ''})"
-
-
-def last_resort(stage: Stage) -> tuple[str, ...]:
-    """Identities end an order that is not total without them; equal orders share one sort."""
-    window = operator(stage)
-    named = {*window.partition, *(o.column for o in window.order + window.ties)}
-    return () if identity_known(stage.input, named) else stage.ids
-
-
-def needs_ids(function: r.Out) -> bool:
-    """Functions that depend on the order among peers end in the row's identity."""
-    from strandline.compiler.qualify import needs_total
-
-    window = function.expr
-    assert isinstance(window, exp.Window)
-    return needs_total(window)
-
-
-def order_for(stage: Stage, function: r.Out) -> tuple[r.Order, ...]:
-    window = operator(stage)
-    return window.order + window.ties if needs_ids(function) else window.order
-
-
 def evaluated(stage: Stage, source: str) -> str:
     """All functions over whole partitions, with the distance from the end where a head is kept."""
     window = operator(stage)
     functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in window.functions)
-    return f"SELECT {listed(r.columns(stage.input))}{functions}, {bucket(window.partition)} AS _k{distance(stage)} FROM ({source}) AS p"
-
-
-def distance(stage: Stage) -> str:
-    """`_back`: 1 for the last row of a partition, 2 for the one before …"""
-    if not stage.back:
-        return ""
-    window = operator(stage)
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    order = ordering(window.order + window.ties, last_resort(stage))
-    spec = f"({by}ORDER BY {order}"
-    if stage.back == 1:
-        return f", CASE WHEN lead(1) OVER {spec}) IS NULL THEN 1 ELSE 2 END AS _back"
-    return f", count(*) OVER ({by.strip()}) - row_number() OVER {spec}) + 1 AS _back"
+    outs = f"{listed(r.columns(stage.input))}{functions}, {bucket(window.partition)} AS _k{distance(stage)}"
+    return f"SELECT {outs} FROM ({source}) AS p"
 
 
 def fill(stage: Stage) -> str:
@@ -306,7 +238,8 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     in_late = f"_k IN (SELECT _k FROM {late})"
     old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE {rows_in(history(stage), late)}"
     old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
-    stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
+    removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
+    stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON {removed}"
     source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} AS c WHERE {in_late}"
     if stage.open:
         source = stay.format(f"({old_heads})") + f" UNION ALL {source}"

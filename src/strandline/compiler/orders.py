@@ -1,0 +1,78 @@
+"""The order of a window stage: whether it is total, its OVER clauses, the distance from the end."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from strandline.compiler import relations as r
+from strandline.compiler.plan import Stage
+from strandline.compiler.qualify import needs_total
+from strandline.compiler.text import listed, ordering, sql
+
+
+def operator(stage: Stage) -> r.Window:
+    assert isinstance(stage.operator, r.Window)
+    return stage.operator
+
+
+def is_total(operator: r.Window, below: r.Relation) -> bool:
+    """True where the user's own order, with the partition, tells all rows apart."""
+    named = {*operator.partition, *(o.column for o in operator.order)}
+    return not operator.ties and bool(operator.order) and identity_known(below, named)
+
+
+def identity_known(node: r.Relation, named: set[str]) -> bool:
+    """True where the named columns cover a unique key of the relation."""
+    match node:
+        case r.Filter() | r.TopK():
+            return identity_known(node.input, named)
+        case r.Project():
+            back = {o.source for o in node.outs if o.source is not None and o.name in named}
+            return identity_known(node.input, {b for b in back if b})
+        case r.Join() if r.lookup(node):
+            return identity_known(node.left, named)
+        case r.Scan():
+            return (bool(node.unique) and set(node.unique) <= named) or set(node.ids) <= named
+    return bool(r.ids(node)) and set(r.ids(node)) <= named
+
+
+def over(stage: Stage, function: r.Out) -> str:
+    """A function's whole OVER clause; peers are kept apart only where the function wants it."""
+    window = operator(stage)
+    spec = function.expr.args.get("spec")
+    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    order = ordering(order_for(stage, function), last_resort(stage) if needs_ids(function) else ())
+    by += f"ORDER BY {order} " if order else ""
+    return f"{sql(function.expr.this)} OVER ({by}{sql(spec) if spec is not None else ''})"
+
+
+def last_resort(stage: Stage) -> tuple[str, ...]:
+    """Identities end an order that is not total without them; equal orders share one sort."""
+    window = operator(stage)
+    named = {*window.partition, *(o.column for o in window.order + window.ties)}
+    return () if identity_known(stage.input, named) else stage.ids
+
+
+def needs_ids(function: r.Out) -> bool:
+    """Functions that depend on the order among peers end in the row's identity."""
+    window = function.expr
+    assert isinstance(window, exp.Window)
+    return needs_total(window)
+
+
+def order_for(stage: Stage, function: r.Out) -> tuple[r.Order, ...]:
+    window = operator(stage)
+    return window.order + window.ties if needs_ids(function) else window.order
+
+
+def distance(stage: Stage) -> str:
+    """`_back`: 1 for the last row of a partition, 2 for the one before …"""
+    if not stage.back:
+        return ""
+    window = operator(stage)
+    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    order = ordering(window.order + window.ties, last_resort(stage))
+    spec = f"({by}ORDER BY {order}"
+    if stage.back == 1:
+        return f", CASE WHEN lead(1) OVER {spec}) IS NULL THEN 1 ELSE 2 END AS _back"
+    return f", count(*) OVER ({by.strip()}) - row_number() OVER {spec}) + 1 AS _back"
