@@ -1,0 +1,1 @@
+"""The sales template: cumulative archives, a Polars model, publication to SQLite."""
