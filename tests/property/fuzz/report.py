@@ -32,10 +32,11 @@ def added(folder: Path) -> Tally:
 def report(tally: Tally) -> str:
     kept = 1 - tally.full_cases / max(1, tally.cases)
     wrong = tally.findings["wrong"]
+    failed, refused = tally.findings["crash"], tally.findings["refused"]
     lines = [
         HEAD,
-        f"**{tally.cases:,} cases** in {tally.worlds:,} sets of tables: {wrong} wrong, "
-        f"{tally.findings['crash']} failed, {tally.findings['refused']} refused, {kept:.1%} kept without `full`.",
+        f"**{tally.cases:,} cases** in {tally.worlds:,} sets of tables: {wrong} wrong, {failed} failed,",
+        f"{refused} refused, {kept:.1%} kept without `full`.",
         "",
         *matrix("Operators of the plans by strategy", "operator", tally.strategies),
         *matrix(
