@@ -28,7 +28,10 @@ HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
 
 @dataclass(frozen=True)
 class Intake:
-    """What one table took in; `bulk` loads leave no change set, models that read the table are filled anew."""
+    """What one table took in.
+
+    `bulk` loads leave no change set: models that read the table are filled anew.
+    """
 
     run: TableRun
     bulk: bool = False
@@ -56,7 +59,8 @@ def create_statements(table: TableDefinition) -> list[str]:
 
 
 def view_statement(table: TableDefinition) -> str:
-    return f"CREATE OR REPLACE VIEW main.{quote(table.name)} AS SELECT {listed(table.names)} FROM {stored(table.stored)}"
+    rows = f"SELECT {listed(table.names)} FROM {stored(table.stored)}"
+    return f"CREATE OR REPLACE VIEW main.{quote(table.name)} AS {rows}"
 
 
 def identity(table: TableDefinition) -> str:
@@ -75,10 +79,14 @@ def stage(
     frame: pa.Table,
     op: int,
     seq: int,
+    *,
     file_id: int | None,
     lines: pa.Array | None,
 ) -> int:
-    """Cast a frame to the table's types and let it wait. Raises SchemaError or InputError, nothing changed."""
+    """Cast a frame to the table's types and let it wait.
+
+    Raises SchemaError or InputError, with nothing changed.
+    """
     frame = checked_frame(table, frame, op)
     if frame.num_rows == 0:
         return 0
@@ -93,9 +101,10 @@ def stage(
         for n, t in table.columns
     ]
     line = '"_line"' if lines is not None else "NULL"
+    file = file_id if file_id is not None else "NULL"
     sql = (
         f"INSERT INTO {Incoming(table).waiting} SELECT {', '.join(values)}, {op}, "
-        f"{seq}::BIGINT * 4294967296 + _order, {file_id if file_id is not None else 'NULL'}, {line} FROM incoming"
+        f"{seq}::BIGINT * 4294967296 + _order, {file}, {line} FROM incoming"
     )
     try:
         return engine.load(frame, sql)
@@ -106,9 +115,8 @@ def stage(
 def ensure_waiting(engine: Engine, table: TableDefinition) -> None:
     cols = ", ".join(f"{quote(n)} {t}" for n, t in table.columns)
     name = Incoming(table).waiting.removeprefix("temp.")
-    engine.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS {name} ({cols}, _op INTEGER, _seq BIGINT, _file BIGINT, _line BIGINT)"
-    )
+    hidden = "_op INTEGER, _seq BIGINT, _file BIGINT, _line BIGINT"
+    engine.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({cols}, {hidden})")
 
 
 def checked_frame(table: TableDefinition, frame: pa.Table, op: int) -> pa.Table:
@@ -151,11 +159,10 @@ def cast_error(engine: Engine, table: TableDefinition, frame: pa.Table, error: E
         if column is None:
             continue
         q = quote(column)
+        misfit = f"{q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL"
+        rows = f"SELECT {q}::VARCHAR AS v FROM incoming WHERE {misfit} LIMIT 1"
         try:
-            engine.load(
-                frame,
-                f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS SELECT {q}::VARCHAR AS v FROM incoming WHERE {q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL LIMIT 1",
-            )
+            engine.load(frame, f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS {rows}")
             bad = engine.rows("SELECT v FROM strandline_misfit")
         except EngineError:
             bad = [(f"values of type {frame[column].type}",)]
@@ -172,15 +179,16 @@ def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int)
     """Let deletions wait for the rows that a file brought and that are still its own."""
     ensure_waiting(engine, table)
     cols = listed(table.names)
+    order = f"{seq}::BIGINT * 4294967296 + row_number() OVER ()"
     return engine.execute(
-        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, {seq}::BIGINT * 4294967296 + row_number() OVER (), "
+        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, {order}, "
         f"NULL, NULL FROM {stored(table.stored)} WHERE _file = {int(file_id)}"
     )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What one pass over the waiting rows tells: how many, how many keys, deletions, the first key's range."""
+    """What one pass over the waiting rows tells; `least` and `greatest` are of the first key column."""
 
     rows: int
     keys: int
@@ -209,10 +217,10 @@ def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bul
     """
     waiting, target = Incoming(table).waiting, stored(table.stored)
     facts = facts_of(engine, table)
-    if facts.rows >= bulk_rows and facts.distinct and not facts.deletions:
-        if not engine.execute(f"SELECT count(*) FROM {target}"):
-            fill(engine, table)
-            return Intake(TableRun(table.name, facts.rows, 0), bulk=True)
+    bulky = facts.rows >= bulk_rows and facts.distinct and not facts.deletions
+    if bulky and not engine.execute(f"SELECT count(*) FROM {target}"):
+        fill(engine, table)
+        return Intake(TableRun(table.name, facts.rows, 0), bulk=True)
     if table.key:
         removed, added = keyed(engine, table, facts, wanted)
     else:
@@ -230,9 +238,8 @@ def fill(engine: Engine, table: TableDefinition) -> None:
     """The first load, written once."""
     waiting = Incoming(table).waiting
     cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
-    engine.execute(
-        f"INSERT INTO {stored(table.stored)} ({cols}) {new_rows(table, f'FROM {waiting} AS l', fresh_rid('ORDER BY l._seq'))}"
-    )
+    rows = new_rows(table, f"FROM {waiting} AS l", fresh_rid("ORDER BY l._seq"))
+    engine.execute(f"INSERT INTO {stored(table.stored)} ({cols}) {rows}")
     engine.execute(f"DROP TABLE {waiting}")
 
 
@@ -240,7 +247,8 @@ def new_rows(table: TableDefinition, source: str, rid: str) -> str:
     """Waiting rows `l` as stored rows."""
     names = listed(table.names, "l.")
     key = f"hash({listed(table.key or table.names, 'l.')})"
-    return f"SELECT {names}, {rid} AS _rid, {key} AS _k, hash({names}) AS _h, {BATCH} AS _batch, l._file, l._line {source}"
+    hidden = f"{rid} AS _rid, {key} AS _k, hash({names}) AS _h, {BATCH} AS _batch, l._file, l._line"
+    return f"SELECT {names}, {hidden} {source}"
 
 
 def fresh_rid(order: str) -> str:
@@ -279,7 +287,10 @@ def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collecti
 
 
 def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
-    """True where no stored key lies in the batch's range: keys that grow with time are told by zone maps alone."""
+    """True where no stored key lies in the batch's range.
+
+    Keys that grow with time are told apart by zone maps alone.
+    """
     kind = dict(table.columns)[table.key[0]]
     if kind not in RANGED or facts.least is None:
         return False
@@ -319,8 +330,9 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     added = engine.execute(make(plus(table.stored), new_rows(table, f"FROM {net} AS l WHERE l._op > 0", rid)))
     wanted = f"SELECT {cols}, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
     copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')} ORDER BY t._rid)"
+    hidden = "t._rid, t._k, t.rowid AS _row"
     gone = (
-        f"SELECT {listed(table.names, 't.')}, t._rid, t._k, t.rowid AS _row FROM {target} AS t JOIN ({wanted}) AS w "
+        f"SELECT {listed(table.names, 't.')}, {hidden} FROM {target} AS t JOIN ({wanted}) AS w "
         f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n"
     )
     return engine.execute(make(minus(table.stored), gone)), added

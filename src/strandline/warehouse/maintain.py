@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from strandline.compiler import Plan, Stage, programs
 from strandline.compiler.relations import quote
-from strandline.compiler.text import Step, listed, make, minus, plus, scratch, stored
+from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.schema import ModelRun, StageRun
 from strandline.warehouse.definitions import ModelDefinition
@@ -80,7 +80,8 @@ def view_statements(definition: ModelDefinition) -> list[str]:
     if definition.settings.get("metadata") or definition.settings.get("views"):
         source += " LEFT JOIN strandline.batches AS b ON b.batch_seq = t._batch"
     if definition.settings.get("metadata"):
-        cols += ", b.started_at AS processed_timestamp, CASE WHEN b.kind IN ('base', 'rebuild') THEN 'base' ELSE 'incremental' END AS process_type"
+        kind = "CASE WHEN b.kind IN ('base', 'rebuild') THEN 'base' ELSE 'incremental' END"
+        cols += f", b.started_at AS processed_timestamp, {kind} AS process_type"
         cols += ", b.batch_id AS incremental_batch_id, b.finished_at AS incremental_processed_at"
     where = f"({definition.where})" if definition.where else "TRUE"
     base = "(SELECT coalesce(max(batch_seq), 0) FROM strandline.batches WHERE kind = 'base')"
@@ -92,8 +93,9 @@ def view_statements(definition: ModelDefinition) -> list[str]:
             "_incremental": f"{where} AND NOT {is_base}",
             "_realtime": where,
         }
+    rows = f"SELECT {cols} FROM {source}"
     return [
-        f"CREATE OR REPLACE VIEW main.{quote(definition.name + suffix)} AS SELECT {cols} FROM {source} WHERE {condition}"
+        f"CREATE OR REPLACE VIEW main.{quote(definition.name + suffix)} AS {rows} WHERE {condition}"
         for suffix, condition in views.items()
     ]
 
@@ -127,7 +129,7 @@ def refresh(
         rows_in,
         out,
         time.perf_counter() - started,
-        tuple(runs),  # type: ignore[arg-type]
+        tuple(runs),
     )
 
 
@@ -197,7 +199,8 @@ def stage_run(
         change.rows[stage.table] = out
     strategy, reason = stage.strategy, stage.reason
     if strategy == "carry" and counts.get("late"):
-        reason = f"{counts['late']} partitions had late, changed or removed rows and were recomputed; the rest carried on"
+        late = f"{counts['late']} partitions had late, changed or removed rows and were recomputed"
+        reason = f"{late}; the rest carried on"
         strategy = "partition" if not counts.get("carried") else "carry"
     return StageRun(model, stage.table, stage.name, strategy, reason, rows_in, out, seconds)
 
@@ -213,42 +216,22 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     engine.execute(make(old, f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)}"))
     fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}) AS q({cols})"
     engine.execute(make(new, f"SELECT *, {copy}) AS _copy FROM ({fresh}) AS f"))
-    equal = " AND ".join(
-        [
-            "a._k = b._k",
-            "a._copy = b._copy",
-            *(f"a.{quote(n)} IS NOT DISTINCT FROM b.{quote(n)}" for n in names),
-        ]
-    )
+    equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
     rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"
-    gone = engine.execute(
-        make(minus(table), f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}")
-    )
-    come = engine.execute(
-        make(
-            plus(table),
-            f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}",
-        )
-    )
+    gone = f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}"
+    come = f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}"
+    differing = engine.execute(make(minus(table), gone)) + engine.execute(make(plus(table), come))
     engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
     engine.execute(
         f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) SELECT {cols}, _rid, _k, "
         f"getvariable('strandline_batch')::BIGINT FROM {plus(table)}"
     )
-    if gone + come:
+    if differing:
         change.tables.add(table)
-        change.rows[table] = gone + come
+        change.rows[table] = differing
     rows_in = sum(change.rows.get(t, 0) for t in definition.inputs)
-    return StageRun(
-        definition.name,
-        table,
-        "query",
-        "full",
-        plan.full_reason,
-        rows_in,
-        gone + come,
-        time.perf_counter() - started,
-    )
+    seconds = time.perf_counter() - started
+    return StageRun(definition.name, table, "query", "full", plan.full_reason, rows_in, differing, seconds)
 
 
 def dependents(models: Iterable[ModelDefinition], name: str) -> list[str]:
