@@ -114,6 +114,11 @@ def html(result: Result) -> str:
     if result.append_only:
         parts.append(_html_table("With the events declared append-only", result.append_only))
     parts.append(f"<footer>{escape(_footer(result))}</footer>")
+    return page(title, parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """One HTML page around these parts: style and charts are inside, nothing is fetched, no script runs."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -157,7 +157,7 @@ def rows_sql(world: World, client: str, day: int) -> str:
             ELSE day + CAST([45, 60, 90][1 + pick(n, 'late', 3)] AS INTEGER) END AS maturity_date,
         CASE WHEN form < 60 THEN zip WHEN form < 80 THEN zip || '-' || {plus}
             WHEN form < 86 THEN zip[:2] || ' ' || zip[3:] WHEN form < 92 THEN 'US' || zip
-            WHEN form < 96 THEN 'INTL-' || ['GB', 'CA', 'MX', 'DE'][1 + pick(n, 'land', 4)] END AS zip_code_raw
+            WHEN form < 96 THEN 'INTL-' || ['GB', 'MX', 'DE'][1 + pick(n, 'land', 3)] END AS zip_code_raw
     FROM drawn ORDER BY i"""
 
 

@@ -1,0 +1,213 @@
+"""The sales benchmark as `results.md` (plain ASCII) and as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from strandline.benchmark.charts import Bar, bars
+from strandline.benchmark.report import page
+from strandline.benchmark.sales.measured import Measured
+from strandline.benchmark.sales.plan import Result, median
+from strandline.units import size, span
+
+Row = tuple[str, ...]
+Table = tuple[str, Row, list[Row]]
+METHOD = (
+    (
+        "Every measurement runs in a fresh process: floor, baseline and increment in turn, the increment from a"
+        " copy of the same warehouse. Clocks start when the archive is there and end when SQLite has the rows;"
+        " imports are done and the warehouse is open by then, as in a process that waits for archives (opening it"
+        " is in the table). Files are in the page cache. Baseline: unzip to disk, one lazy Polars query with the"
+        " streaming engine, a new SQLite database. Its stages were timed in one more run that keeps what lies"
+        " between them, which costs more than the stream does. Incremental: the project's `run`, which"
+        " decompresses the archive, checks by hash that it begins with what was read, parses the rest, and calls"
+        " the same Polars function with the touched days; then the days that changed go to SQLite. Memory is the"
+        " process's highest resident memory, libraries included. Parity: polars.testing.assert_frame_equal,"
+        " exact, over both published tables."
+    ),
+)
+
+
+def write(result: Result, folder: Path) -> tuple[Path, Path]:
+    """Write `results.md` and `results.html` into a folder; returns the two paths."""
+    text, html = folder / "results.md", folder / "results.html"
+    text.write_text(markdown(result), encoding="ascii", errors="replace")
+    html.write_text(page_of(result), encoding="utf-8")
+    return text, html
+
+
+def ratio(value: float) -> str:
+    return f"{value:,.1f} times" if value < 99.5 else f"{value:,.0f} times"
+
+
+def middle(found: Sequence[Measured], what: str) -> float:
+    """The median of one phase, or of `peak_mb`, `idle_mb` and the like."""
+    values = sorted(float(getattr(m, what)) for m in found)
+    return values[len(values) // 2]
+
+
+def phase(found: Sequence[Measured], name: str) -> float:
+    values = sorted(m.phases.get(name, 0.0) for m in found)
+    return values[len(values) // 2]
+
+
+def conditions(result: Result) -> list[str]:
+    chosen = result.settings
+    parity = f"exact, {result.compared:,} rows" if result.ok else f"DIFFERENT: {result.difference}"
+    return [
+        (
+            f"Client {chosen.client}, day {chosen.day}: {result.rows:,} rows in the archive,"
+            f" {chosen.world.daily_rows:,} of them new."
+        ),
+        f"Archive {size(result.archive_bytes)}, decompressed {size(result.text_bytes)}.",
+        f"Parity of the published tables: {parity}.",
+        f"{result.versions}; {result.machine}; measured {result.measured_at}.",
+    ]
+
+
+def conclusion(result: Result) -> list[str]:
+    full, kept, floor = (median(f) for f in (result.baseline, result.incremental, result.floor))
+    inflate = phase(result.baseline, "unzip")
+    own, theirs = max(kept - phase(result.incremental, "unzip"), 1e-9), full - inflate
+    memory, least = middle(result.baseline, "peak_mb"), middle(result.incremental, "peak_mb")
+    lines = [
+        f"End to end the increment is {ratio(full / kept)} as fast: {span(kept)} against {span(full)}.",
+        f"Without decompressing it is {ratio(theirs / own)} as fast: {span(own)} against {span(theirs)}.",
+        (
+            f"Decompressing the archive alone, the floor, takes {span(floor)}, {floor / full:.0%} of the"
+            f" baseline; the increment takes {kept / floor:.2f} times the floor."
+        ),
+        (
+            f"Memory: {least:,.0f} MB against {memory:,.0f} MB, {memory / least:.1f} times less. Of that,"
+            f" {middle(result.incremental, 'idle_mb'):,.0f} and {middle(result.baseline, 'idle_mb'):,.0f} MB"
+            " were there before the archive came."
+        ),
+    ]
+    if result.ok:
+        return lines
+    return [f"The pipelines DIFFER, so their times mean nothing: {result.difference}", *lines]
+
+
+def tables(result: Result) -> list[Table]:
+    return [pipelines(result), phases(result), repairs(result), groups(result), split(result)]
+
+
+def pipelines(result: Result) -> Table:
+    rows: list[Row] = [
+        (
+            name,
+            span(median(found)),
+            f"{span(min(m.seconds for m in found))} to {span(max(m.seconds for m in found))}",
+            f"{middle(found, 'peak_mb'):,.0f} MB",
+            f"{middle(found, 'idle_mb'):,.0f} MB",
+        )
+        for name, found in (
+            ("floor: decompress", result.floor),
+            ("baseline", result.baseline),
+            ("incremental", result.incremental),
+        )
+    ]
+    return (
+        f"Medians of {len(result.floor)}",
+        ("pipeline", "seconds", "spread", "peak memory", "at start"),
+        rows,
+    )
+
+
+def phases(result: Result) -> Table:
+    full, kept = result.baseline, result.incremental
+    shown = [
+        ("baseline", "unzip", phase(full, "unzip")),
+        ("baseline", "parse, transform, aggregate (one stream)", phase(full, "parse, transform, aggregate")),
+        ("baseline", "write", phase(full, "write")),
+        *(("baseline, stage by stage", n, s) for n, s in result.staged.phases.items()),
+        *(("incremental", n, phase(kept, n)) for n in kept[0].phases),
+        ("incremental, before", "open the warehouse", middle(kept, "opening")),
+        *(("incremental, history", f"day {n}", s) for n, s in enumerate(result.history_seconds, 1)),
+    ]
+    return "Time per phase", ("pipeline", "phase", "seconds"), [(a, b, span(c)) for a, b, c in shown]
+
+
+def repairs(result: Result) -> Table:
+    rows: list[Row] = [(name.replace("_", " "), f"{count:,}") for name, count in result.quality.items()]
+    return "Data quality, all days", ("what", "transactions"), rows
+
+
+def groups(result: Result) -> Table:
+    rows: list[Row] = [(name, f"{revenue:,.2f}") for name, revenue in result.groups]
+    return "Top 5 SKU groups by revenue", ("SKU group", "revenue, USD"), rows
+
+
+def split(result: Result) -> Table:
+    rows: list[Row] = [(name, f"{orders:,}", f"{revenue:,.2f}") for name, orders, revenue in result.local]
+    return "Local and not", ("where", "orders", "revenue, USD"), rows
+
+
+def markdown(result: Result) -> str:
+    """The report as GitHub-flavoured Markdown."""
+    lines = ["# Sales: everything anew against only what is new", "", *_listed(conditions(result)), ""]
+    lines += ["## Conclusion", "", *_listed(conclusion(result)), ""]
+    for title, head, rows in tables(result):
+        rule = ["---", *("---:" for _ in head[1:])]
+        lines += [f"## {title}", "", *(f"| {' | '.join(row)} |" for row in (head, rule, *rows)), ""]
+    return "\n".join([*lines, "## Methodology", "", *METHOD, ""])
+
+
+def _listed(sentences: Iterable[str]) -> list[str]:
+    return [f"- {sentence}" for sentence in sentences]
+
+
+def page_of(result: Result) -> str:
+    title = "Sales: everything anew against only what is new"
+    parts = [f"<h1>{escape(title)}</h1>", _html_list(conditions(result))]
+    parts += [
+        "<h2>Conclusion</h2>",
+        _html_list(conclusion(result)),
+        "<h2>Time</h2>",
+        _DIM,
+        time_chart(result),
+    ]
+    parts += ["<h2>Memory</h2>", _DIM, memory_chart(result)]
+    for caption, head, rows in tables(result):
+        parts += [f"<h2>{escape(caption)}</h2>", _html_table(head, rows)]
+    return page(title, [*parts, "<h2>Methodology</h2>", *(f"<p>{escape(text)}</p>" for text in METHOD)])
+
+
+_DIM = '<p class="dim">Logarithmic scale. The bar is the median, the thin line the worst repeat.</p>'
+
+
+def _html_list(sentences: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+
+
+def _html_table(head: Row, rows: Iterable[Row]) -> str:
+    cells = "\n".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
+    names = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
+    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{cells}</tbody></table></div>'
+
+
+def time_chart(result: Result) -> str:
+    rows = [
+        Bar(name, median(found), span(median(found)), max(m.seconds for m in found), kind)
+        for name, found, kind in _sides(result)
+    ]
+    return bars("Seconds", "; ".join(f"{r.label}: {r.text}" for r in rows), rows)
+
+
+def memory_chart(result: Result) -> str:
+    rows = [
+        Bar(name, peak, f"{peak:,.0f} MB", max(m.peak_mb for m in found), kind)
+        for name, found, kind in _sides(result)
+        if (peak := middle(found, "peak_mb"))
+    ]
+    return bars("Peak memory", "; ".join(f"{r.label}: {r.text}" for r in rows), rows)
+
+
+def _sides(result: Result) -> list[tuple[str, tuple[Measured, ...], str]]:
+    return [
+        ("baseline", result.baseline, "full"),
+        ("incremental", result.incremental, "bar"),
+        ("decompress alone", result.floor, "full"),
+    ]
