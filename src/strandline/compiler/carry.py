@@ -124,7 +124,7 @@ def average(stage: Stage, f: r.Out, how: Reach) -> str:
     return f"CASE WHEN {count} > 0 THEN ({total})::DOUBLE / ({count}) END"
 
 
-def rank(stage: Stage, f: r.Out, how: Reach) -> str:
+def rank(stage: Stage, f: r.Out, _how: Reach) -> str:
     """1 + the rows before the peers: all rows up to them, without them."""
     hidden = next(o for o in operator(stage).functions if o.name == f"{f.name}.rows")
     rows = seeded(stage, hidden, Reach("count", peers=True))
@@ -132,13 +132,13 @@ def rank(stage: Stage, f: r.Out, how: Reach) -> str:
     return f"{rows} - count(*) OVER ({by} RANGE BETWEEN CURRENT ROW AND CURRENT ROW) + 1"
 
 
-def dense_rank(stage: Stage, f: r.Out, how: Reach) -> str:
+def dense_rank(stage: Stage, f: r.Out, _how: Reach) -> str:
     """The head is one row (`window_strategy` sees to it), so it is one rank of the new ones."""
     before = f"max({r.quote('was.' + f.name)}) OVER ({partition(stage).strip()})"
     return f"coalesce({before} - 1, 0) + {over(stage, f)}"
 
 
-def last(stage: Stage, f: r.Out, how: Reach) -> str:
+def last(stage: Stage, f: r.Out, _how: Reach) -> str:
     return over(stage, f)
 
 
