@@ -8,7 +8,7 @@ from strandline.compiler import aggregate, collect, topk, window
 from strandline.compiler import relations as r
 from strandline.compiler.delta import Changed
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, listed, stored
+from strandline.compiler.text import Step, listed, make, scratch, stored
 
 
 class Rules(Protocol):
@@ -56,14 +56,20 @@ def create(stage: Stage) -> list[str]:
     history, head = window.history(stage), window.head(stage)
     cols = listed(columns(stage))
     published = f"SELECT {cols}, _batch FROM {history}"
-    statements = [
-        f"CREATE TABLE {history} AS {body}",
-        f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}",
+    if not stage.open:
+        view = f"CREATE VIEW {stored(stage.table)} AS {published}"
+        ends = f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}"
+        return [f"CREATE TABLE {history} AS {body}", ends, view]
+    # divided while written: deleting from a table made in the same transaction would log all of it
+    whole = scratch(stage.table, "whole")
+    published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
+    return [
+        make(whole, body),
+        f"CREATE TABLE {history} AS SELECT * FROM {whole} WHERE _back > {stage.open}",
+        f"CREATE TABLE {head} AS SELECT * FROM {whole} WHERE _back <= {stage.back}",
+        f"DROP TABLE {whole}",
+        f"CREATE VIEW {stored(stage.table)} AS {published}",
     ]
-    if stage.open:
-        statements.append(f"DELETE FROM {history} WHERE _back <= {stage.open}")
-        published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
-    return [*statements, f"CREATE VIEW {stored(stage.table)} AS {published}"]
 
 
 def drop(stage: Stage) -> list[str]:
