@@ -73,10 +73,9 @@ class Seen:
         import pyarrow as pa
 
         gone = () if self.tail is not None or self.nothing else self.retract
-        none: list[int] = []
-        return Chunk(
-            pa.table({}), pa.array(none, pa.int64()), [], content=self.content.to_json(), retract=gone
-        )
+        # pa.array() would do too, but imports pandas wherever it is installed.
+        none = pa.Array.from_buffers(pa.int64(), 0, [None, pa.py_buffer(b"")])
+        return Chunk(pa.table({}), none, [], content=self.content.to_json(), retract=gone)
 
 
 def newest(found: Iterable[PendingFile], known: Ledger) -> list[PendingFile]:

@@ -92,7 +92,7 @@ def stage(
         return 0
     ensure_waiting(engine, table)
     # the order of rows decides which of a key's rows is the last, so it travels as a column
-    frame = frame.append_column("_order", pa.array(range(frame.num_rows), pa.int64()))
+    frame = frame.append_column("_order", counted(frame.num_rows))
     if lines is not None:
         frame = frame.append_column("_line", lines)
     given = {c.lower(): c for c in frame.column_names}
@@ -110,6 +110,14 @@ def stage(
         return engine.load(frame, sql)
     except EngineError as error:
         raise cast_error(engine, table, frame, error) from error
+
+
+def counted(rows: int) -> pa.Array:
+    """0, 1, 2 …; without pa.array(), which is slow here and imports pandas wherever it is installed."""
+    import numpy as np
+
+    places = np.arange(rows, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(places)])
 
 
 def ensure_waiting(engine: Engine, table: TableDefinition) -> None:
@@ -322,7 +330,9 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
     if not facts.deletions:
         engine.execute(make(minus(table.stored), f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"))
-        return 0, engine.execute(make(plus(table.stored), new_rows(table, f"FROM {at.waiting} AS l", rid)))
+        unsorted = fresh_rid("")  # identities of a bag need be new, not in order
+        fresh = new_rows(table, f"FROM {at.waiting} AS l", unsorted)
+        return 0, engine.execute(make(plus(table.stored), fresh))
     net, numbered = at.part("net"), f"row_number() OVER (PARTITION BY {cols}, _op ORDER BY _seq) AS _copy"
     twin = f"count(*) OVER (PARTITION BY {cols}, _copy) = 2"
     inner = f"SELECT *, {numbered} FROM {at.waiting}"

@@ -16,16 +16,16 @@ Row = tuple[str, ...]
 Table = tuple[str, Row, list[Row]]
 METHOD = (
     (
-        "Every measurement runs in a fresh process: floor, baseline and increment in turn, the increment from a"
-        " copy of the same warehouse. Clocks start when the archive is there and end when SQLite has the rows;"
-        " imports are done and the warehouse is open by then, as in a process that waits for archives (opening it"
-        " is in the table). Files are in the page cache. Baseline: unzip to disk, one lazy Polars query with the"
-        " streaming engine, a new SQLite database. Its stages were timed in one more run that keeps what lies"
-        " between them, which costs more than the stream does. Incremental: the project's `run`, which"
-        " decompresses the archive, checks by hash that it begins with what was read, parses the rest, and calls"
-        " the same Polars function with the touched days; then the days that changed go to SQLite. Memory is the"
-        " process's highest resident memory, libraries included. Parity: polars.testing.assert_frame_equal,"
-        " exact, over both published tables."
+        "Every measurement runs in a fresh process: floor, baseline and increment in turn, the increment "
+        "from a copy of the same warehouse. Clocks start when the archive is there and end when SQLite "
+        "has the rows; imports are done and the warehouse is open by then, as in a process that waits for "
+        "archives (opening it is in the table). Files are in the page cache. Baseline: unzip to disk, one "
+        "lazy Polars query with the streaming engine, a new SQLite database. Its stages were timed in one "
+        "more run that keeps what lies between them, which costs more than the stream does. Incremental: "
+        "the project's `run`, which decompresses the archive, checks by hash that it begins with what was "
+        "read, parses the rest, and calls the same Polars function with the touched days; then the days "
+        "that changed go to SQLite. Memory is the process's highest resident memory, libraries included. "
+        "Parity: polars.testing.assert_frame_equal, exact, over both published tables."
     ),
 )
 
@@ -100,6 +100,7 @@ def pipelines(result: Result) -> Table:
             name,
             span(median(found)),
             f"{span(min(m.seconds for m in found))} to {span(max(m.seconds for m in found))}",
+            span(middle(found, "cpu")),
             f"{middle(found, 'peak_mb'):,.0f} MB",
             f"{middle(found, 'idle_mb'):,.0f} MB",
         )
@@ -111,7 +112,7 @@ def pipelines(result: Result) -> Table:
     ]
     return (
         f"Medians of {len(result.floor)}",
-        ("pipeline", "seconds", "spread", "peak memory", "at start"),
+        ("pipeline", "time", "spread", "processor", "peak memory", "at start"),
         rows,
     )
 
