@@ -41,11 +41,16 @@ class Feed:
     keys: tuple[str, ...]
     where: str
 
-    def rows(self, place: str, among: str = "") -> str:
-        """A SELECT of the feed's visible rows in a table of its shape, of the keys in `among` if given."""
+    def rows(self, place: str, among: str = "", *, plain: bool = False) -> str:
+        """A SELECT of the feed's visible rows in a table of its shape, of the keys in `among` if given.
+
+        `plain` where no key is NULL: an ordinary comparison lets the engine pass over blocks of rows.
+        """
         cols = ", ".join(f"t.{quote(s)} AS {quote(n)}" for n, s in self.columns)
-        match = f" SEMI JOIN {among} AS k ON {same_keys(self.keys, 't', 'k')}" if among else ""
-        return f"SELECT {cols} FROM {place} AS t{match}" + (f" WHERE {self.where}" if self.where else "")
+        match = same_keys(self.keys, "t", "k")
+        match = match.replace("IS NOT DISTINCT FROM", "=") if plain else match
+        joined = f" SEMI JOIN {among} AS k ON {match}" if among else ""
+        return f"SELECT {cols} FROM {place} AS t{joined}" + (f" WHERE {self.where}" if self.where else "")
 
 
 @dataclass(frozen=True)
@@ -389,7 +394,9 @@ def exchange(engine: Engine, made: FunctionPlan, definition: ModelDefinition, ch
         return "full", why, replace_rows(engine, made, definition, new, "")
     keys = touched_keys(engine, made, change)
     count = engine.execute(f"SELECT count(*) FROM {keys}")
-    feeds = [f.rows(stored(f.table), keys if f.keys else "") for f in made.feeds]
+    empty = " OR ".join(f"_key{i} IS NULL" for i in range(len(made.function.keys)))
+    plain = not engine.execute(f"SELECT count(*) FROM {keys} WHERE {empty}")
+    feeds = [f.rows(stored(f.table), keys if f.keys else "", plain=plain) for f in made.feeds]
     new = computed(engine, made, definition, feeds, keys)
     word = "key was" if count == 1 else "keys were"
     names, label = ", ".join(made.function.keys), made.function.name
