@@ -38,7 +38,7 @@ def render(node: r.Relation, part: str, changed: Changed) -> str | None:
         case r.Project():
             below = render(node.input, part, changed)
             outs = ", ".join(f"{sql(o.expr)} AS {r.quote(o.name)}" for o in node.outs)
-            return below and f"SELECT {outs} FROM ({below}) AS p"
+            return below and f"SELECT {outs or '1 AS one'} FROM ({below}) AS p"
         case r.Union():
             return union(node, part, changed)
         case r.Join() if node.kind == "inner":
