@@ -12,6 +12,7 @@ The function stays an ordinary function that can be called and tested by itself.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
@@ -86,11 +87,21 @@ def model(
                 where=f"model {label}",
                 hint="put reference data into lookup=[…].",
             )
+        if hasattr(function, ATTRIBUTE):  # declared once more, as another model: both declarations count
+            function = _another(function)
         made = ModelFunction(function, label, tuple(keys), read, tuple(lookup), rowwise, code_of(function))
         setattr(function, ATTRIBUTE, made)
         return function
 
     return declare
+
+
+def _another(function: F) -> F:
+    @functools.wraps(function)
+    def call(*frames: Any) -> Any:
+        return function(*frames)
+
+    return call  # type: ignore[return-value]
 
 
 def _inputs(

@@ -307,12 +307,13 @@ class Warehouse:
             old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
             renewed, again = self._renewed(old, text)
             keeping.create(self.engine, renewed, again)
+            text = again.function.text if isinstance(again, FunctionPlan) else text
             self._store_change(renewed, text, again)
 
     def _renewed(self, old: ModelDefinition, text: str) -> tuple[ModelDefinition, Plan | FunctionPlan]:
         """A model as it is defined over inputs that were made anew."""
         if old.function is not None:
-            made = self.held.function_plan(old)
+            made = self.held.function_plan(old, newest=True)
             return python_models.define(self.engine, made, old.settings), made
         again = self.held.recompiled(old)
         shape = self._shape(old.name, text)

@@ -94,11 +94,15 @@ class Holdings:
             self._plans[key] = self.recompiled(self.models[key])
         return self._plans[key]
 
-    def function_plan(self, model: ModelDefinition) -> python_models.FunctionPlan:
-        """How a Python model is kept; its function refuses to be called where this process lacks it."""
+    def function_plan(self, model: ModelDefinition, *, newest: bool = False) -> python_models.FunctionPlan:
+        """How a Python model is kept; its function refuses to be called where this process lacks it.
+
+        `newest` where the model is made anew anyway: then by the code at hand, changed or not.
+        """
         text = self.sql[model.name.lower()]
         function = self._functions.get(model.name.lower())
-        if function is None or function.text != text or function.declared() != model.function:
+        same = function is not None and function.text == text and function.declared() == model.function
+        if function is None or not (same or newest):
             function = python_models.declared_function(model, text)
         return python_models.plan(model.name, function, self.catalog(), model.settings)
 
