@@ -1,4 +1,5 @@
 # make demo      the shipments pipeline, live, in a minute
+# make demo-sales  the same Polars code over everything and over what is new; ROWS=100000 is quick
 # make test      everything a change has to pass: lint, types, tests
 # make quick     the tests without the slow ones
 # make lint      ruff and mypy alone
@@ -18,9 +19,10 @@ BIN := .venv/bin
 EVENTS ?= 1000000
 BATCHES ?= 1000,10000,100000
 WORKERS ?= 2
+ROWS ?= 1000000
 ARGS ?=
 
-.PHONY: help env dev demo test quick examples lint format bench clean
+.PHONY: help env dev demo demo-sales test quick examples lint format bench clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -33,6 +35,9 @@ dev:
 
 demo: env
 	@$(BIN)/python -m strandline demo $(ARGS)
+
+demo-sales: env
+	@$(BIN)/python -m strandline demo sales --dir demo-sales --rows $(ROWS) $(ARGS)
 
 lint: dev
 	@$(BIN)/python -m ruff check --quiet .
@@ -58,5 +63,5 @@ bench: env
 	@$(BIN)/python -m strandline bench shipments --events $(EVENTS) --batches $(BATCHES) $(ARGS)
 
 clean:
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo bench-out
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo demo-sales bench-out
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

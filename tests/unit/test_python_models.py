@@ -303,7 +303,13 @@ def test_declarations() -> None:
         sl.open(":memory:") as wh,
     ):
         wh.create_model("m", len)
-    assert sl.model(keys=["x"], inputs=["a"])(_by_shop) is _by_shop
+
+    def plain(orders: pl.LazyFrame) -> pl.LazyFrame:
+        return orders
+
+    assert sl.model(keys=["x"])(plain) is plain  # an ordinary function, declared
+    assert sl.model(keys=["y"])(plain) is not plain  # and once more
+    assert model_function(plain).keys == ("x",)
 
 
 def test_strict_and_full(wh: sl.Warehouse) -> None:

@@ -54,7 +54,7 @@ def reading(folder: Path) -> Iterator[Reading]:
 def init(
     template: str, directory: Path, /, *, force: Annotated[bool, Flag] = False, json: Json = False
 ) -> None:
-    """Write a new project from a template (`shipments`).
+    """Write a new project from a template (`shipments`, `sales`).
 
     Parameters
     ----------

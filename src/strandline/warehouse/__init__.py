@@ -142,7 +142,7 @@ class Warehouse:
             self.engine.execute(f"DROP VIEW main.{quote(table.name)}")
             self.engine.execute(f"DROP TABLE {stored(table.stored)}")
             self.engine.execute(query("drop_table"), [table.name])
-        self.inbox.tables.pop(table.name.lower(), None)
+        self.inbox.forget(table)
         del self.held.tables[table.name.lower()]
 
     # ── models ──────────────────────────────────────────────────────────────
@@ -209,9 +209,9 @@ class Warehouse:
                 ) from error
             self._install(known, name, sql, plan, shape, settings)
 
-    def provide(self, functions: Mapping[str, ModelFunction]) -> None:
+    def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:
         """Let Python models that are here already be computed in this process, by their names."""
-        self._functions.update({n.lower(): f for n, f in functions.items()})
+        self._functions.update({n.lower(): model_function(f) for n, f in functions.items()})
 
     def _create_function(self, name: str, function: ModelFunction, settings: Mapping[str, object]) -> bool:
         known = self.held.models.get(name.lower())
