@@ -7,6 +7,7 @@ Run from tests/property with src on PYTHONPATH.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import time
@@ -24,12 +25,13 @@ def main() -> int:
     options = arguments()
     first, last = (int(part) for part in options.seeds.split(":"))
     tally, seen, started = Tally(), Counter[str](), time.monotonic()
-    for seed in range(first, last):
-        world = make_world(seed)
-        outcome = check(world, verify=seed % 5 == 0)
-        tally.add(world, outcome)
-        for finding in sorted(outcome.findings, key=lambda f: SEVERITY.index(f.kind)):
-            told(world, finding, options, seen)
+    with contextlib.suppress(KeyboardInterrupt):
+        for seed in range(first, last):
+            world = make_world(seed)
+            outcome = check(world, verify=seed % 5 == 0)
+            tally.add(world, outcome)
+            for finding in sorted(outcome.findings, key=lambda f: SEVERITY.index(f.kind)):
+                told(world, finding, options, seen)
     seconds = time.monotonic() - started
     print(f"{tally.cases} cases, {tally.invalid} invalid, {dict(tally.findings)}, {seconds:.0f} s")
     print(f"kept without full: {1 - tally.full_cases / max(1, tally.cases):.1%}")

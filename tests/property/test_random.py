@@ -1,0 +1,75 @@
+"""Random models over random changes, against plain DuckDB.
+
+STRANDLINE_CASES sets how many (1500 unless told; nightly 20000), STRANDLINE_SEED where they
+start, STRANDLINE_COVERAGE the folder for the counts behind docs/coverage.md. A failure prints its
+seed and a small Python file that shows it; `python -m fuzz --seeds N:N+1` runs that seed again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fuzz.check import Finding, Outcome, check
+from fuzz.coverage import Tally
+from fuzz.script import script
+from fuzz.shrink import shrink
+from fuzz.world import MODELS, World, make_world
+
+CASES = int(os.environ.get("STRANDLINE_CASES", "1500"))
+FIRST = int(os.environ.get("STRANDLINE_SEED", "0"))
+WORLDS = max(1, CASES // MODELS)
+CHUNK = 10  # Worlds a test, so that a failure names a handful of seeds
+
+
+def starts() -> range:
+    return range(FIRST, FIRST + WORLDS, CHUNK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", starts())
+def test_every_result_is_the_plain_querys(start: int) -> None:
+    tally = Tally()
+    for seed in range(start, min(start + CHUNK, FIRST + WORLDS)):
+        world = make_world(seed)
+        outcome = check(world, verify=seed % 5 == 0)
+        tally.add(world, outcome)
+        for finding in outcome.findings:
+            if serious(finding):
+                pytest.fail(reproduction(world, finding), pytrace=False)
+    save(tally, start)
+    assert tally.invalid * 50 <= tally.cases, "the generator makes too many queries that DuckDB refuses"
+
+
+def serious(finding: Finding) -> bool:
+    """Everything is, but for a clear refusal: those are counted, and bounded in their own test."""
+    return finding.kind != "refused"
+
+
+def reproduction(world: World, finding: Finding) -> str:
+    small = shrink(world, finding, seconds=30)
+    return f"seed {world.seed}, {finding.kind}: {finding.detail}\n\n{script(small, finding)}"
+
+
+def save(tally: Tally, start: int) -> None:
+    folder = os.environ.get("STRANDLINE_COVERAGE")
+    if folder:
+        tally.save(Path(folder) / f"random-{start:06d}.json")
+
+
+def test_nearly_every_query_is_accepted_and_kept_without_full() -> None:
+    """At most 1 % refused, at most 5 % by full recompute, over a fixed sample."""
+    tested = refused = full = 0
+    for seed in range(40):
+        outcome: Outcome = check(make_world(seed + 1_000_000))
+        tested += len(outcome.tested)
+        refused += sum(f.kind == "refused" for f in outcome.findings)
+        full += len(outcome.full)
+    assert refused <= 0.01 * tested, f"{refused} of {tested} refused"
+    assert full <= 0.05 * tested, f"{full} of {tested} kept by full recompute"
+
+
+def test_a_world_is_a_function_of_its_seed() -> None:
+    assert make_world(7) == make_world(7)
+    assert make_world(7) != make_world(8)
