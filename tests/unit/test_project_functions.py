@@ -72,6 +72,16 @@ def test_a_project_runs_and_verifies(project: Path) -> None:
         assert sorted(reader.read("twice")["amount"]) == [4, 22]
 
 
+def test_readers_are_answered_by_a_process_that_holds_the_file(project: Path) -> None:
+    (project / "in" / "a.csv").write_text("day,amount\n2025-01-01,1\n2025-01-02,2\n")
+    with sl.Pipeline.load(project) as holder, sl.Pipeline.load(project) as other:
+        holder.run()
+        with other.reader() as reader:
+            assert type(reader).__name__ == "RemoteWarehouse"
+            assert reader.verify("twice").ok
+            assert reader.explain("twice").stages[0].strategy == "keyed"
+
+
 def test_a_changed_file_rebuilds_and_a_removed_one_drops(project: Path) -> None:
     said: list[str] = []
     (project / "in" / "a.csv").write_text("day,amount\n2025-01-01,1\n")
