@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import sqlite3
+import time
 import zipfile
 from collections import Counter
 from contextlib import closing
@@ -137,6 +138,60 @@ def test_a_project_day_by_day(feeds: Path, tmp_path: Path) -> None:
         total = pipeline.warehouse.sql("SELECT sum(transactions)::BIGINT AS n FROM sales_quality")["n"][0]
     assert total == 3_600
     assert plan.published(target)["order_count"].sum() == 3_600
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members:
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+def test_bad_archives_and_rows(feeds: Path, tmp_path: Path) -> None:
+    init_project("sales", tmp_path)
+    for file in (feeds / "static").iterdir():
+        (tmp_path / "data" / "static" / file.name).write_bytes(file.read_bytes())
+    good = text_of(feeds / "client_1" / "transactions_day_1.zip").encode()
+    whole = (feeds / "client_1" / "transactions_day_2.zip").read_bytes()
+    row = b"1-x,2025-10-02,SKU00001,1,5.00,2025-10-03,90001"
+    bad = {
+        "cut short": whole[: len(whole) - 2_000],
+        "two files": zipped(("a.csv", good), ("b.csv", good)),
+        "none": zipped(),
+        "other columns": zipped(("a.csv", good.replace(b"sku_id", b"sku", 1))),
+        "no zip": b"PK\x03\x04 but nothing else",
+    }
+    target = tmp_path / "data" / "client_1"
+    (target / "transactions_day_1.zip").write_bytes(zipped(("a.csv", good)))
+    with sl.Pipeline.load(tmp_path) as pipeline:
+        pipeline.run()
+        for number, content in enumerate(bad.values(), 2):
+            (target / f"transactions_day_{number}.zip").write_bytes(content)
+            time.sleep(0.25)
+            assert [f.status for f in pipeline.run().files] == ["quarantined"], list(bad)[number - 2]
+            assert pipeline.warehouse.sql("SELECT count(*) FROM transactions_client_1").item() == 3_000
+        more = (
+            row
+            + b"\n"
+            + row
+            + b",8,9\n"
+            + row.replace(b"SKU", b"SK\xff")
+            + b"\n"
+            + row.replace(b"x", b"y")
+            + b"\n"
+        )
+        (target / "transactions_day_9.zip").write_bytes(zipped(("a.csv", good + more)))
+        time.sleep(0.25)
+        run = pipeline.run()
+        assert [(f.status, f.rows, f.rejected) for f in run.files] == [("applied", 2, 2)]
+        held = pipeline.warehouse.sql(
+            "SELECT line, reason FROM strandline.quarantine WHERE line > 0 ORDER BY line"
+        ).rows()
+        assert [line for line, _ in held] == [3_003, 3_004]
+        assert "9 fields, expected 7" in held[0][1]
+        assert "not UTF-8" in held[1][1]
+        assert all(pipeline.warehouse.verify_all())
 
 
 def test_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
