@@ -376,3 +376,45 @@ def test_a_warehouse_opened_without_the_function(tmp_path: Path) -> None:
         assert wh.refresh().model("daily") is not None
         assert wh.verify("daily")
         assert wh.reader().verify("daily")
+
+
+BELOW = {
+    "window": "SELECT day, sum(amount) OVER (PARTITION BY shop ORDER BY id)::BIGINT AS v FROM orders",
+    "lead": "SELECT day, lead(amount) OVER (PARTITION BY shop ORDER BY id)::BIGINT AS v FROM orders",
+    "top": "SELECT day, amount::BIGINT AS v FROM orders "
+    "QUALIFY row_number() OVER (PARTITION BY shop ORDER BY amount DESC, id) <= 2",
+    "full": "SELECT day, amount::BIGINT AS v FROM orders WHERE amount >= (SELECT avg(amount) FROM orders)",
+    "distinct": "SELECT DISTINCT day, shop, amount::BIGINT AS v FROM orders",
+    "join": "SELECT o.day, o.amount::BIGINT + length(s.region) AS v"
+    " FROM orders o LEFT JOIN shops s USING (shop)",
+    "having": "SELECT day, sum(amount)::BIGINT AS v FROM orders GROUP BY day, shop HAVING count(*) > 1",
+    "union": "SELECT day, amount::BIGINT AS v FROM orders UNION ALL SELECT day, 1 FROM orders WHERE shop = 'a'",
+}
+
+
+@pytest.mark.parametrize("kind", BELOW)
+def test_over_every_kind_of_stage(wh: sl.Warehouse, kind: str) -> None:
+    chance = random.Random(kind)
+    wh.create_model("below", BELOW[kind])
+
+    @sl.model(keys=["day"])
+    def sums(below: pl.LazyFrame) -> pl.LazyFrame:
+        return below.group_by("day").agg(n=pl.len().cast(pl.Int64), v=pl.col("v").sum())
+
+    @sl.model(rowwise=True)
+    def doubled(below: pl.LazyFrame) -> pl.LazyFrame:
+        return below.select("day", w=pl.col("v") * 2)
+
+    wh.create_model("sums", sums)
+    wh.create_model("doubled", doubled)
+    for step in range(6):
+        most = 5 + step * 3
+        come = [
+            order(chance.randrange(most), chance.randrange(1, 4), chance.randrange(9), chance.choice("abc"))
+            for _ in range(4)
+        ]
+        wh.apply("orders", come, [{"id": chance.randrange(most)}] if step else None)
+        if step % 2:
+            wh.apply("shops", [{"shop": chance.choice("abc"), "region": "r" * step}])
+        wh.refresh()
+        assert all(wh.verify_all())
