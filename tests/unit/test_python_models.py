@@ -388,7 +388,8 @@ BELOW = {
     "join": "SELECT o.day, o.amount::BIGINT + length(s.region) AS v"
     " FROM orders o LEFT JOIN shops s USING (shop)",
     "having": "SELECT day, sum(amount)::BIGINT AS v FROM orders GROUP BY day, shop HAVING count(*) > 1",
-    "union": "SELECT day, amount::BIGINT AS v FROM orders UNION ALL SELECT day, 1 FROM orders WHERE shop = 'a'",
+    "union": "SELECT day, amount::BIGINT AS v FROM orders"
+    " UNION ALL SELECT day, 1 FROM orders WHERE shop = 'a'",
 }
 
 
