@@ -34,6 +34,7 @@ __all__ = [
     "compile",
     "force",
     "recompute_plan",
+    "unresolved_plan",
 ]
 
 Pass = Callable[[r.Relation], r.Relation]
@@ -73,6 +74,16 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
             Plan(model, sql, text, (), Output("", tuple((n, n) for n in names), ()), reads), str(why)
         )
     return Plan(model, sql, text, stages, output, reads)
+
+
+def unresolved_plan(sql: str, catalog: Catalog, model: str, reason: str) -> Plan | None:
+    """The recompute of a query whose names only the engine can resolve; None where it reads nothing known."""
+    parsed = parse(sql, DIALECT)
+    reads = frozenset(t.name.lower() for t in parsed.find_all(exp.Table) if t.name.lower() in catalog)
+    if not reads:
+        return None
+    columns = tuple((n, n) for n in parsed.named_selects)
+    return recompute_plan(Plan(model, sql, sql, (), Output("", columns, ()), reads), reason, as_written=True)
 
 
 def recompute_plan(plan: Plan, reason: str, *, as_written: bool = False) -> Plan:

@@ -32,6 +32,13 @@ def render(node: r.Relation, part: str, changed: Changed) -> str | None:
     match node:
         case r.Scan():
             return scan(node, part, changed)
+        case r.Constant():
+            return node.sql
+        case r.Unnest():
+            below = render(node.input, part, changed)
+            place = f"generate_subscripts({sql(node.elements)}, 1) AS {r.quote(node.place)}"
+            elements = f"unnest({sql(node.elements)}) AS {r.quote(node.name)}"
+            return below and f"SELECT n.*, {elements}, {place} FROM ({below}) AS n"
         case r.Filter():
             below = render(node.input, part, changed)
             return below and f"SELECT * FROM ({below}) AS f WHERE {sql(node.predicate)}"

@@ -48,9 +48,9 @@ def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> 
     cols = listed(columns)
     both = f"SELECT {cols} FROM {plus(table)} INTERSECT SELECT {cols} FROM {minus(table)}"
     found = make(equal, f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b")
-    drop = "DELETE FROM {} AS s USING " + equal + f" AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
-    return [
-        Step(found, "equal", when),
-        Step(drop.format(plus(table)), when=(*when, "equal")),
-        Step(drop.format(minus(table)), when=(*when, "equal")),
+    matched = f"USING {equal} AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
+    drops = [
+        Step(f"DELETE FROM {side} AS s {matched}", when=(*when, "equal"))
+        for side in (plus(table), minus(table))
     ]
+    return [Step(found, "equal", when), *drops]

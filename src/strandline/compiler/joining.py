@@ -7,6 +7,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.binding import Context, Lowered, Scope, bind, refuse_subqueries, rename
 from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.text import DIALECT
 
 
 def lower_from(select: exp.Select, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -31,11 +32,43 @@ def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
         if source.args.get("joins"):
             raise UnsupportedError("a parenthesised join has no incremental rule yet")
         return renamed(ctx.lower(source, ctx), alias, source, ctx)
+    if isinstance(source, exp.Values):
+        return constant_rows(source, ctx)
     if not isinstance(source, exp.Table) or not source.name or source.args.get("joins"):
         raise UnsupportedError(f"{source.key} in FROM has no incremental rule")
     if source.name in ctx.ctes:
         return renamed(ctx.ctes[source.name], alias, source, ctx)
     return scan(source, alias, ctx)
+
+
+def constant_rows(source: exp.Values, ctx: Context) -> tuple[r.Relation, Scope]:
+    """VALUES in FROM; rows are told apart by their place."""
+    aliases = alias_columns(source)
+    width = len(source.expressions[0].expressions)
+    titles = [aliases[i] if i < len(aliases) else f"col{i}" for i in range(width)]
+    names = tuple(ctx.names.fresh(t) for t in titles)
+    place = ctx.names.fresh("place")
+    rows = ", ".join(
+        f"({', '.join([*(e.sql(dialect=DIALECT) for e in row.expressions), str(n)])})"
+        for n, row in enumerate(source.expressions)
+    )
+    columns = ", ".join(r.quote(n) for n in (*names, place))
+    text = f"SELECT * FROM (VALUES {rows}) AS v({columns})"
+    scope = {(source.alias_or_name, t): n for t, n in zip(titles, names, strict=True)}
+    return r.Constant(text, (*names, place), (place,)), scope
+
+
+def unnested(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tuple[r.Relation, Scope]:
+    """`FROM t, unnest(t.list) AS u(x)`: every left row with each of its elements."""
+    source = join.this
+    plain = len(source.expressions) == 1 and not source.args.get("offset") and not join.args.get("side")
+    if not plain:
+        raise UnsupportedError("this form of UNNEST has no incremental rule")
+    elements = bind(source.expressions[0], scope, ctx)
+    refuse_subqueries(elements)
+    title = (alias_columns(source) or ["unnest"])[0]
+    node = r.Unnest(left, elements, ctx.names.fresh(title), ctx.names.fresh("place"))
+    return node, {**scope, (source.alias_or_name, title): node.name}
 
 
 def scan(source: exp.Table, alias: str, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -84,6 +117,8 @@ def renamed(inner: Lowered, alias: str, source: exp.Expr, ctx: Context) -> tuple
 def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tuple[r.Relation, Scope]:
     """One JOIN clause on top of what came before it."""
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
+    if isinstance(join.this, exp.Unnest):
+        return unnested(left, scope, join, ctx)
     if method in ("ASOF", "POSITIONAL") or isinstance(join.this, (exp.Lateral, exp.Unnest)):
         raise UnsupportedError(f"{method or join.this.key.upper()} joins have no incremental rule")
     if join.args.get("using") or method == "NATURAL":

@@ -19,6 +19,10 @@ from strandline.compiler.subqueries import lower_predicate
 
 def lower_query(query: exp.Expr, catalog: Catalog) -> Lowered:
     """A whole query over what the catalog has."""
+    if query.find(exp.Collate):
+        raise UnsupportedError(
+            "under COLLATE equal values are not the same value, so they cannot be bucketed"
+        )
     return lower(query, Context(catalog, Names(), lower))
 
 
@@ -60,6 +64,7 @@ def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     clauses = s.Clauses.of(select, scope, ctx)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)
     node, clauses = s.lower_grouping(node, clauses, ctx)
+    node, clauses = s.lower_late_subqueries(node, clauses, scope, ctx)
     for having in r.conjuncts(clauses.having):
         node = r.Filter(node, having)
     node, clauses = s.lower_windows(node, clauses, ctx)

@@ -8,7 +8,7 @@ K = "_k"
 """Bucket: the hash of a stage's key columns; every change of a stage's table goes by buckets."""
 BATCH = "_batch"
 RID = "_rid"
-HIDDEN = frozenset({K, BATCH, RID, "_h", "_file", "_line", "_op", "_seq"})
+HIDDEN = frozenset({K, BATCH, RID, "_h", "_file", "_line", "_op", "_seq", "_row", "_order"})
 
 
 class Names:

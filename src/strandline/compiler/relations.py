@@ -38,6 +38,25 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """Rows written in the query itself (VALUES): they never change."""
+
+    sql: str
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unnest:
+    """One row per element of a list, with its place in the list (linear)."""
+
+    input: Relation
+    elements: exp.Expr
+    name: str
+    place: str
+
+
+@dataclass(frozen=True)
 class Filter:
     """Rows for which the predicate is true (linear)."""
 
@@ -130,7 +149,7 @@ class Order:
         return f"{quote(self.column)} {direction} NULLS {nulls}"
 
 
-Relation = Scan | Filter | Project | Join | SemiJoin | Union | Aggregate | Window | TopK
+Relation = Scan | Constant | Unnest | Filter | Project | Join | SemiJoin | Union | Aggregate | Window | TopK
 
 
 def quote(name: str) -> str:
@@ -148,6 +167,10 @@ def columns(node: Relation) -> tuple[str, ...]:
     match node:
         case Scan():
             return tuple(name for name, _ in node.columns)
+        case Constant():
+            return node.names
+        case Unnest():
+            return (*columns(node.input), node.name, node.place)
         case Filter() | TopK():
             return columns(node.input)
         case Project():
@@ -167,8 +190,10 @@ def columns(node: Relation) -> tuple[str, ...]:
 def ids(node: Relation) -> tuple[str, ...]:
     """The names of the columns that identify a row (NULL-safe)."""
     match node:
-        case Scan() | Project() | Union():
+        case Scan() | Constant() | Project() | Union():
             return node.ids
+        case Unnest():
+            return (*ids(node.input), node.place)
         case Filter() | TopK() | Window():
             return ids(node.input)
         case Join():
@@ -182,7 +207,7 @@ def ids(node: Relation) -> tuple[str, ...]:
 def inputs(node: Relation) -> tuple[Relation, ...]:
     """The relations directly below."""
     match node:
-        case Scan():
+        case Scan() | Constant():
             return ()
         case Join() | SemiJoin():
             return (node.left, node.right)

@@ -20,7 +20,7 @@ Rule = Callable[[r.Relation], r.Relation]
 def bottom_up(node: r.Relation, rule: Rule) -> r.Relation:
     """Apply a rule to every relation, children first."""
     match node:
-        case r.Scan():
+        case r.Scan() | r.Constant():
             new: r.Relation = node
         case r.Join() | r.SemiJoin():
             new = evolve(node, left=bottom_up(node.left, rule), right=bottom_up(node.right, rule))
@@ -154,6 +154,11 @@ def prune(node: r.Relation, needed: frozenset[str]) -> r.Relation:
             keep = needed | set(node.ids)
             read = tuple(c for c in node.columns if c[0] in keep)
             return evolve(node, columns=read or node.columns[:1])
+        case r.Constant():
+            return node
+        case r.Unnest():
+            below = (needed | r.references(node.elements)) - {node.name, node.place}
+            return evolve(node, input=prune(node.input, below))
         case r.Filter():
             return evolve(node, input=prune(node.input, needed | r.references(node.predicate)))
         case r.Project():
@@ -166,6 +171,8 @@ def prune(node: r.Relation, needed: frozenset[str]) -> r.Relation:
             return prune_union(node, needed)
         case r.Aggregate():
             kept = tuple(o for o in node.aggregates if o.name in needed)
+            if not kept and not node.grouped:
+                kept = node.aggregates[:1]  # its one row has to be made of something
             below = frozenset().union(*(r.references(o.expr) for o in node.groups + kept))
             return evolve(node, aggregates=kept, input=prune(node.input, below))
         case r.Window():

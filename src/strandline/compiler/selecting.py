@@ -22,7 +22,7 @@ from strandline.compiler.binding import (
 )
 from strandline.compiler.joining import union_all
 from strandline.compiler.reject import UnsupportedError
-from strandline.compiler.subqueries import scalars
+from strandline.compiler.subqueries import correlated, scalars
 
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
@@ -175,12 +175,29 @@ def constant(clause: exp.Expr | None) -> int | None:
 def lower_scalar_subqueries(
     node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, Clauses]:
-    """Scalar subqueries in outputs and the like become joins with one row."""
+    """Scalar subqueries in outputs and the like become joins with one row.
+
+    Beside aggregates those in an aggregate's own arguments come before the
+    grouping, the others (`lower_late_subqueries`) after it.
+    """
+    units = [u for e in clauses.all() for u in aggregate_units(e)]
+    within = units if units or clauses.grouped else clauses.all()
+    holders = [e for e in within if e.find(exp.Query)]
+    if not holders:
+        return node, clauses
+    node, mapping = scalars(node, holders, scope, ctx)
+    return node, clauses.replaced(mapping)
+
+
+def lower_late_subqueries(
+    node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
+) -> tuple[r.Relation, Clauses]:
+    """Subqueries that compare groups with something: they may not look back at the rows grouped."""
     holders = [e for e in clauses.all() if e.find(exp.Query)]
     if not holders:
         return node, clauses
-    if clauses.grouped or any(True for e in clauses.all() for _ in aggregate_units(e)):
-        raise UnsupportedError("a subquery beside aggregates has no incremental rule yet")
+    if any(correlated(q) for e in holders for q in e.find_all(exp.Select)):
+        raise UnsupportedError("a correlated subquery beside aggregates has no incremental rule yet")
     node, mapping = scalars(node, holders, scope, ctx)
     clauses = clauses.replaced(mapping)
     for expr in clauses.all():
@@ -330,11 +347,20 @@ def keys_as_columns(
     return node, {**found, **computed}
 
 
+def lower_unnest(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
+    """unnest() in SELECT: the row once for each element."""
+    calls = list(dict.fromkeys(c for _, e in clauses.outputs for c in e.find_all(exp.Explode, exp.Unnest)))
+    if not calls:
+        return node, clauses
+    if len(calls) > 1 or calls[0].expressions or calls[0].this is None:
+        raise UnsupportedError("several unnest() in one SELECT have no incremental rule")
+    element = r.Unnest(node, calls[0].this, ctx.names.fresh("unnest"), ctx.names.fresh("place"))
+    return element, clauses.replaced({calls[0]: r.column(element.name)})
+
+
 def lower_outputs(node: r.Relation, clauses: Clauses, ctx: Context) -> Lowered:
     """Projection, DISTINCT, DISTINCT ON and LIMIT."""
-    for _, expr in clauses.outputs:
-        if expr.find(exp.Unnest, exp.Explode, exp.Star):
-            raise UnsupportedError("unnest in SELECT has no incremental rule yet")
+    node, clauses = lower_unnest(node, clauses, ctx)
     keys = [*clauses.distinct_on, *(t.this for t in clauses.order)]
     names = {e: ctx.names.fresh(n) for n, e in reversed(clauses.outputs) if not isinstance(e, exp.Column)}
     outs = [r.Out(name, e) for e, name in names.items()]

@@ -13,9 +13,11 @@ from strandline.compiler.selecting import constant
 
 def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
     """Both sides, combined; ALL variants number the copies of equal rows first."""
-    if query.args.get("by_name") or query.args.get("side") or query.args.get("kind"):
-        raise UnsupportedError("set operations BY NAME have no incremental rule yet")
+    if query.args.get("side") or query.args.get("kind"):
+        raise UnsupportedError("this form of set operation has no incremental rule yet")
     left, right = ctx.lower(query.left, ctx), ctx.lower(query.right, ctx)
+    if query.args.get("by_name"):
+        left, right = aligned(left, right, ctx), aligned(right, left, ctx, first=False)
     if len(left.outputs) != len(right.outputs):
         raise UnsupportedError("the two sides have different numbers of columns")
     distinct = bool(query.args.get("distinct"))
@@ -32,6 +34,18 @@ def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
     wanted = groups[: len(left.outputs)]
     outputs = tuple((n, g.name) for (n, _), g in zip(left.outputs, wanted, strict=True))
     return limited(Lowered(node, outputs), query)
+
+
+def aligned(side: Lowered, other: Lowered, ctx: Context, *, first: bool = True) -> Lowered:
+    """One side of a set operation BY NAME: the columns of both, NULL where it has none of the name."""
+    own, more = dict(side.outputs), dict(other.outputs)
+    names = (
+        [*own, *(n for n in more if n not in own)] if first else [*more, *(n for n in own if n not in more)]
+    )
+    outs = {n: r.Out(ctx.names.fresh(n), r.column(own[n]) if n in own else exp.Null()) for n in names}
+    kept = [r.Out(i, r.column(i)) for i in r.ids(side.node)]
+    node = r.Project(side.node, (*outs.values(), *kept), r.ids(side.node))
+    return Lowered(node, tuple((n, o.name) for n, o in outs.items()))
 
 
 def count_of(tag: str, side: int) -> exp.Expr:

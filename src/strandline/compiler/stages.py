@@ -26,7 +26,7 @@ class Cutter:
     def cut(self, node: r.Relation) -> r.Relation:
         """The relation with every stateful operator replaced by a scan of its stage."""
         match node:
-            case r.Scan():
+            case r.Scan() | r.Constant():
                 return node
             case r.Aggregate() | r.Window() | r.TopK():
                 return scan_of(self.stage(node), node)

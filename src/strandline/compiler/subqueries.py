@@ -53,10 +53,13 @@ def semi_join(node: r.Relation, predicate: exp.Expr, scope: Scope, ctx: Context)
     predicate, anti = as_in(predicate, anti)
     if not isinstance(predicate, exp.In) or predicate.args.get("query") is None:
         return None
-    if predicate.this.find(exp.Query) or isinstance(predicate.this, exp.Tuple):
-        raise UnsupportedError("IN over a tuple or a nested subquery has no incremental rule yet")
+    if predicate.this.find(exp.Query) or (isinstance(predicate.this, exp.Tuple) and anti):
+        raise UnsupportedError(
+            "NOT IN over a tuple and IN over a subquery's value have no incremental rule yet"
+        )
     right, on, outputs = inner_side(predicate.args["query"], scope, ctx)
-    equal: exp.Expr = exp.EQ(this=bind(predicate.this, scope, ctx), expression=outputs[0])
+    found = exp.Tuple(expressions=outputs) if isinstance(predicate.this, exp.Tuple) else outputs[0]
+    equal: exp.Expr = exp.EQ(this=bind(predicate.this, scope, ctx), expression=found)
     if anti:
         # x NOT IN (…) is true only if no comparison is true or unknown
         equal = exp.Coalesce(this=equal, expressions=[exp.true()])
@@ -138,18 +141,18 @@ def scalars(
     return node, mapping
 
 
-def outermost(expr: exp.Expr) -> list[exp.Subquery]:
-    """Scalar subqueries directly inside an expression."""
-    if isinstance(expr, exp.Subquery):
+def outermost(expr: exp.Expr) -> list[exp.Expr]:
+    """Scalar subqueries and EXISTS directly inside an expression."""
+    if isinstance(expr, (exp.Subquery, exp.Exists)):
         return [expr]
     if isinstance(expr, exp.Query):
         return []
     return [s for child in expr.iter_expressions() for s in outermost(child)]
 
 
-def scalar(node: r.Relation, sub: exp.Subquery, scope: Scope, ctx: Context) -> tuple[r.Relation, exp.Expr]:
+def scalar(node: r.Relation, sub: exp.Expr, scope: Scope, ctx: Context) -> tuple[r.Relation, exp.Expr]:
     """A left join with the one row of an aggregate, per correlation key if there is one."""
-    select = sub.unnest()
+    select = existence(sub) if isinstance(sub, exp.Exists) else sub.unnest()
     if not correlated(select):
         inner = ctx.lower(select, ctx)
         if not one_row(inner.node):
@@ -157,6 +160,19 @@ def scalar(node: r.Relation, sub: exp.Subquery, scope: Scope, ctx: Context) -> t
         right, _, outputs = renamed(inner, ctx)
         return r.Join("left", node, right, exp.true()), outputs[0]
     return correlated_aggregate(node, select, scope, ctx)
+
+
+def existence(sub: exp.Exists) -> exp.Expr:
+    """EXISTS (…) among other terms, as count(*) > 0 over the same rows."""
+    select = sub.this.copy()
+    if not isinstance(select, exp.Select) or any(select.args.get(a) for a in SIMPLE):
+        raise UnsupportedError("EXISTS over grouping or limits in this place has no incremental rule")
+    count = exp.Count(this=exp.Star(), big_int=True)
+    count.type = exp.DataType.build("BIGINT")
+    some = exp.GT(this=count, expression=exp.Literal.number(0))
+    select.set("expressions", [exp.alias_(some, "found")])
+    select.set("order", None)
+    return select
 
 
 def one_row(node: r.Relation) -> bool:

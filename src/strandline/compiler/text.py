@@ -99,3 +99,21 @@ def precedes(a: str, b: str, terms: Sequence[Order]) -> str:
         tail = "" if text == "FALSE" else f" OR ({left} IS NOT DISTINCT FROM {right} AND ({text}))"
         text = f"{less}{tail}"
     return text
+
+
+def exact_hash(columns: Iterable[tuple[str, str]], prefix: str = "", seed: str = "") -> str:
+    """A hash of (name, type) columns that tells apart what looks different.
+
+    The engine's own does not tell NULL from an empty list, nor one interval
+    from another that is as long, nor the zeros: such values go in as text.
+    """
+    parts = []
+    for name, kind in columns:
+        text = f"{prefix}{quote(name)}"
+        nested = kind.endswith("]") or kind.upper().startswith(
+            ("STRUCT", "MAP", "UNION", "INTERVAL", "VARIANT")
+        )
+        parts.append(f"{text}::VARCHAR" if nested else text)
+        if kind.upper() in ("DOUBLE", "FLOAT"):
+            parts.append(f"signbit({text})")
+    return f"hash({', '.join([*parts, seed] if seed else parts)})"

@@ -239,10 +239,10 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE {rows_in(history(stage), late)}"
     old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
     removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
-    stay = f"SELECT {listed(r.columns(stage.input), 's.')} FROM {{}} AS s ANTI JOIN {gone} AS g ON {removed}"
-    source = stay.format(before) + f" UNION ALL SELECT {below} FROM {come} AS c WHERE {in_late}"
-    if stage.open:
-        source = stay.format(f"({old_heads})") + f" UNION ALL {source}"
+    own = listed(r.columns(stage.input), "s.")
+    left = [before, f"({old_heads})"] if stage.open else [before]
+    stay = [f"SELECT {own} FROM {rows} AS s ANTI JOIN {gone} AS g ON {removed}" for rows in left]
+    source = " UNION ALL ".join([*stay, f"SELECT {below} FROM {come} AS c WHERE {in_late}"])
     when = ("late",)
     return [
         Step(make(before, old), "before", when),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MEMORY = ":memory:"
+WIDE = frozenset({"HUGEINT", "UHUGEINT"})
 CAPABILITIES = Capabilities("duckdb", "duckdb", transactional_tables=True, many_writers=False)
 # Automatic checkpoints rewrite the file in the middle of a commit (seconds at
 # 10M rows); the warehouse asks for them when idle, this is only the safety net.
@@ -79,6 +80,17 @@ def holder(path: str) -> str:
         return ""
 
 
+def narrowed(sql: str, names: Sequence[str], types: Sequence[str]) -> str:
+    """The query with 128-bit integers as DECIMAL(38,0): Arrow would get them as floating point."""
+    places = [f"c{i}" for i in range(len(names))]
+    quoted = ['"' + n.replace('"', '""') + '"' for n in names]
+    outs = [
+        f"CAST({p} AS DECIMAL(38,0)) AS {n}" if t in WIDE else f"{p} AS {n}"
+        for p, n, t in zip(places, quoted, types, strict=True)
+    ]
+    return f"SELECT {', '.join(outs)} FROM ({sql.strip().rstrip(';')}\n) AS q({', '.join(places)})"
+
+
 def first_line(error: Exception) -> str:
     """The database's message without its echo of the statement."""
     return re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip().replace("\n", " ")
@@ -105,7 +117,10 @@ class DuckDB:
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         try:
-            return self.connection.sql(sql, params=list(parameters) or None).to_arrow_table()
+            found = self.connection.sql(sql, params=list(parameters) or None)
+            if not parameters and any(str(t) in WIDE for t in found.types):
+                found = self.connection.sql(narrowed(sql, found.columns, [str(t) for t in found.types]))
+            return found.to_arrow_table()
         except duckdb.Error as error:
             raise EngineError(first_line(error), hint="correct the query.", cause=error) from error
 
@@ -115,11 +130,15 @@ class DuckDB:
 
     def load(self, frame: pa.Table, sql: str) -> int:
         """Run `sql` with the frame readable as `incoming`, without copying it."""
-        self.connection.register("incoming", frame)
         try:
+            self.connection.register("incoming", frame)
             return self.execute(sql)
+        except duckdb.Error as error:
+            raise EngineError(first_line(error), hint="begin a new batch.", cause=error) from error
         finally:
-            self.connection.unregister("incoming")
+            # an aborted transaction lets nothing be unregistered; its end does
+            with contextlib.suppress(duckdb.Error):
+                self.connection.unregister("incoming")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

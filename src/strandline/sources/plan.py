@@ -12,7 +12,7 @@ from strandline.sources.types import ColumnType, parse_type
 
 NewColumns = Literal["add", "quarantine", "ignore"]
 ABSENT = -1
-RESERVED = frozenset({"_rid", "_k", "_batch", "_file", "_line"})
+RESERVED = frozenset({"_rid", "_k", "_h", "_batch", "_file", "_line", "_op", "_seq", "_row", "_order"})
 
 
 class FileRefusedError(Exception):

@@ -69,5 +69,6 @@ def init_project(template: str, directory: Path, *, force: bool = False) -> list
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
-        if path.is_file() and not _LEFT_OUT & set(place.parts):
+        hidden = any(part.startswith(".") for part in place.parts[:-1])
+        if path.is_file() and not hidden and not _LEFT_OUT & set(place.parts):
             yield place

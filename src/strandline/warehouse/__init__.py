@@ -14,6 +14,7 @@ from strandline.errors import (
     CompileError,
     EngineError,
     StrictError,
+    UnknownNameError,
     UsageError,
 )
 from strandline.functions import ModelFunction, model_function
@@ -211,7 +212,7 @@ class Warehouse:
             self._install(known, name, sql, plan, shape, settings)
 
     def _compiled(self, name: str, sql: str, strict: bool) -> Plan:
-        """The plan; where names are beyond the compiler but not the engine, a recompute of the text as it is."""
+        """The plan; a recompute of the text where its names are beyond the compiler but not the engine."""
         try:
             return self.held.compiled(name, sql, strict)
         except UnknownNameError as error:

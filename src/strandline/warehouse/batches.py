@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from strandline.compiler.text import stored
 from strandline.record import query
 from strandline.schema import (
     Batch,
@@ -129,10 +128,10 @@ def commit(b: OpenBatch) -> Run:
     """Apply, maintain and record; runs inside the warehouse's transaction."""
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh.inbox.tables.values())
+    follow_replaced_files(b)
     taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh.inbox.tables.clear()
-    follow_replaced_files(b)
     change = maintain.Change(shared=wh.held.shared())
     for table, took in zip(waiting, taken, strict=True):
         if took.run.inserted + took.run.deleted:
@@ -156,14 +155,13 @@ def commit(b: OpenBatch) -> Run:
 
 
 def follow_replaced_files(b: OpenBatch) -> None:
-    """Rows that a replaced file and its new version share now belong to the new version."""
+    """What a replaced file brought belongs to its new version before both are compared."""
     engine = b.warehouse.engine
     for table, old in b.retracted:
         source, path = engine.rows(query("path_of_file"), [old])[0]
         new = engine.execute(query("newest_file"), [source, path])
         if new != old:
-            target = stored(b.warehouse.held.table(table).stored)
-            engine.execute(f"UPDATE {target} SET _file = {new} WHERE _file = {old}")
+            intake.rename_file(engine, b.warehouse.held.table(table), old, new)
 
 
 def write_record(

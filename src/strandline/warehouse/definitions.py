@@ -118,7 +118,7 @@ def parse_columns(name: str, columns: str | Sequence[Column]) -> tuple[tuple[str
     """`"id INTEGER, amount DECIMAL(12,2)"` → names as written with their types. Raises SchemaError."""
     if not isinstance(columns, str):
         return checked_columns(name, tuple((c.name, c.type) for c in columns))
-    parts = [p.strip() for p in re.split(r",(?![^(]*\))", columns) if p.strip()]
+    parts = top_level_parts(columns)
     pairs = []
     for part in parts:
         match = re.fullmatch(r'(?:"((?:[^"]|"")+)"|(\w+))\s+(.+)', part, re.DOTALL)
@@ -133,6 +133,26 @@ def parse_columns(name: str, columns: str | Sequence[Column]) -> tuple[tuple[str
     return checked_columns(name, tuple(pairs))
 
 
+def top_level_parts(text: str) -> list[str]:
+    """The parts between commas that are in no quotes, parentheses, brackets or comments."""
+    parts, part, depth, quoted = [], "", 0, ""
+    for char in re.sub(r"--[^\n]*", "", text):
+        if quoted:
+            quoted = "" if char == quoted else quoted
+        elif char in "'\"":
+            quoted = char
+        elif char in "([<":
+            depth += 1
+        elif char in ")]>":
+            depth -= 1
+        if char == "," and not depth and not quoted:
+            parts.append(part.strip())
+            part = ""
+        else:
+            part += char
+    return [p for p in [*parts, part.strip()] if p]
+
+
 def checked_columns(name: str, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Refuse empty, duplicate and reserved column names."""
     lowered = [n.lower() for n, _ in pairs]
@@ -142,6 +162,13 @@ def checked_columns(name: str, pairs: tuple[tuple[str, str], ...]) -> tuple[tupl
     if twice:
         raise SchemaError(
             f"column {twice!r} is there twice", where=f"table {name}", hint="rename one of them."
+        )
+    collated = next((n for n, t in pairs if "COLLATE" in t.upper().split()), None)
+    if collated:
+        raise SchemaError(
+            f"column {collated!r} has a collation, by which equal values are not the same value",
+            where=f"table {name}",
+            hint="leave COLLATE out and compare lower(column) where case should not count.",
         )
     taken = next((n for n in lowered if n in HIDDEN), None)
     if taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from strandline.compiler import Plan, compile, force, programs, recompute_plan
+from strandline.compiler import Plan, compile, force, programs, recompute_plan, unresolved_plan
 from strandline.engines.base import Engine
 from strandline.errors import SchemaError, StrandlineError, UnknownNameError, UsageError, nearest
 from strandline.functions import ModelFunction
@@ -83,7 +83,14 @@ class Holdings:
 
     def recompiled(self, model: ModelDefinition) -> Plan:
         """A model's plan from its text and settings, as it was chosen when it was created."""
-        plan = self.compiled(model.name, self.sql[model.name.lower()], False)
+        text = self.sql[model.name.lower()]
+        try:
+            plan = self.compiled(model.name, text, False)
+        except UnknownNameError as error:
+            found = unresolved_plan(text, self.catalog(without=model.name), model.name, error.message)
+            if found is None or not model.fallback:
+                raise
+            plan = found
         plan = force(plan, str(model.settings["strategy"]) if model.settings.get("strategy") else None)
         return recompute_plan(plan, model.fallback, as_written=True) if model.fallback else plan
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from strandline.engines.base import Engine
-from strandline.errors import UsageError
+from strandline.errors import StrandlineError, UsageError
 from strandline.warehouse import intake
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.frames import to_arrow
@@ -36,20 +36,31 @@ class Inbox:
         lines: pa.Array | None = None,
     ) -> None:
         """Let rows wait, deletes before inserts. Raises UsageError, InputError or SchemaError."""
-        for frame, op in ((deletes, -1), (inserts, 1)):
-            if frame is None:
-                continue
-            rows = to_arrow(frame, f"table {table.name}")
-            if op < 0 and table.append_only and rows.num_rows:
-                raise UsageError(
-                    "the table is append-only",
-                    where=f"table {table.name}",
-                    hint="create it without append_only.",
-                )
-            self.calls += 1
-            intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
-            if rows.num_rows:
-                self.tables[table.name.lower()] = table
+        types = {n.lower(): t for n, t in table.columns}
+        frames = [
+            (to_arrow(f, f"table {table.name}", types), op)
+            for f, op in ((deletes, -1), (inserts, 1))
+            if f is not None
+        ]
+        if table.append_only and any(op < 0 and rows.num_rows for rows, op in frames):
+            hint = "create it without append_only."
+            raise UsageError("the table is append-only", where=f"table {table.name}", hint=hint)
+        first = self.calls + 1
+        try:
+            for rows, op in frames:
+                self.calls += 1
+                intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
+        except StrandlineError:
+            # all of a call or nothing: what its first frame left waiting goes again
+            intake.forget_since(self.engine, table, first)
+            raise
+        if any(rows.num_rows for rows, _ in frames):
+            self.tables[table.name.lower()] = table
+
+    def forget(self, table: TableDefinition) -> None:
+        """A dropped table waits for nothing."""
+        self.tables.pop(table.name.lower(), None)
+        intake.drop_waiting(self.engine, table)
 
     def retract_file(self, table: TableDefinition, file_id: int) -> None:
         """Let deletions wait for the rows a file brought that are still its own."""

@@ -8,13 +8,14 @@ number, so that a delete takes one of them. Unchanged rows are no change.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from strandline.compiler.relations import quote
-from strandline.compiler.text import listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import exact_hash, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import TableRun
@@ -68,9 +69,14 @@ def identity(table: TableDefinition) -> str:
     return f"hash({listed(table.key or table.names)})"
 
 
+def row_hash(table: TableDefinition, prefix: str = "") -> str:
+    """The hash by which a delivered row is told to be unchanged."""
+    return exact_hash(table.columns, prefix)
+
+
 def rehash_statement(table: TableDefinition) -> str:
     """The row hashes of a table whose columns have changed."""
-    return f"UPDATE {stored(table.stored)} SET _k = {identity(table)}, _h = hash({listed(table.names)})"
+    return f"UPDATE {stored(table.stored)} SET _k = {identity(table)}, _h = {row_hash(table)}"
 
 
 def stage(
@@ -97,7 +103,7 @@ def stage(
         frame = frame.append_column("_line", lines)
     given = {c.lower(): c for c in frame.column_names}
     values = [
-        f"CAST({quote(given[n.lower()])} AS {t})" if n.lower() in given else f"CAST(NULL AS {t})"
+        taken(frame, given[n.lower()], t) if n.lower() in given else f"CAST(NULL AS {t})"
         for n, t in table.columns
     ]
     line = '"_line"' if lines is not None else "NULL"
@@ -125,6 +131,27 @@ def ensure_waiting(engine: Engine, table: TableDefinition) -> None:
     name = Incoming(table).waiting.removeprefix("temp.")
     hidden = "_op INTEGER, _seq BIGINT, _file BIGINT, _line BIGINT"
     engine.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({cols}, {hidden})")
+
+
+def taken(frame: pa.Table, name: str, kind: str) -> str:
+    """A frame's column as the table's type; maps come as JSON text."""
+    text = quote(name)
+    if kind.upper().startswith("MAP") and pa.types.is_string(frame[name].type):
+        text = f"CAST({text} AS JSON)"
+    return f"CAST({text} AS {kind})"
+
+
+def drop_waiting(engine: Engine, table: TableDefinition) -> None:
+    """Forget everything that waits for a table."""
+    engine.execute(f"DROP TABLE IF EXISTS {Incoming(table).waiting}")
+
+
+def forget_since(engine: Engine, table: TableDefinition, seq: int) -> None:
+    """Forget what waits since a call; in an aborted transaction it is gone already."""
+    there = "SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = ?"
+    with contextlib.suppress(EngineError):
+        if engine.execute(there, [f"{table.stored} waiting"]):
+            engine.execute(f"DELETE FROM {Incoming(table).waiting} WHERE _seq >= {seq}::BIGINT * 4294967296")
 
 
 def checked_frame(table: TableDefinition, frame: pa.Table, op: int) -> pa.Table:
@@ -190,8 +217,14 @@ def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int)
     order = f"{seq}::BIGINT * 4294967296 + row_number() OVER ()"
     return engine.execute(
         f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, {order}, "
-        f"NULL, NULL FROM {stored(table.stored)} WHERE _file = {int(file_id)}"
+        f"_file, NULL FROM {stored(table.stored)} WHERE _file = {int(file_id)}"
     )
+
+
+def rename_file(engine: Engine, table: TableDefinition, old: int, new: int) -> None:
+    """A file's rows, stored and waiting to go, now belong to its new version."""
+    engine.execute(f"UPDATE {stored(table.stored)} SET _file = {new} WHERE _file = {old}")
+    engine.execute(f"UPDATE {Incoming(table).waiting} SET _file = {new} WHERE _file = {old} AND _op < 0")
 
 
 @dataclass(frozen=True)
@@ -213,7 +246,9 @@ def facts_of(engine: Engine, table: TableDefinition) -> Facts:
     """Look at the waiting rows once."""
     first = quote(table.key[0]) if table.key else "NULL"
     keys = f"count(DISTINCT {identity(table)})" if table.key else "count(*)"
-    counted = f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first}), max({first})"
+    counted = (
+        f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first})::VARCHAR, max({first})::VARCHAR"
+    )
     return Facts(*engine.rows(f"SELECT {counted} FROM {Incoming(table).waiting}")[0])
 
 
@@ -255,7 +290,7 @@ def new_rows(table: TableDefinition, source: str, rid: str) -> str:
     """Waiting rows `l` as stored rows."""
     names = listed(table.names, "l.")
     key = f"hash({listed(table.key or table.names, 'l.')})"
-    hidden = f"{rid} AS _rid, {key} AS _k, hash({names}) AS _h, {BATCH} AS _batch, l._file, l._line"
+    hidden = f"{rid} AS _rid, {key} AS _k, {row_hash(table, 'l.')} AS _h, {BATCH} AS _batch, l._file, l._line"
     return f"SELECT {names}, {hidden} {source}"
 
 
@@ -284,7 +319,7 @@ def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collecti
         engine.execute(make(minus(table.stored), nothing))
         fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
-    hashed = f"(SELECT *, {identity(table)} AS _k, hash({listed(table.names)}) AS _h FROM {last})"
+    hashed = f"(SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last})"
     match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
     changed = "l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
     joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE {changed}"
@@ -303,7 +338,8 @@ def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
     if kind not in RANGED or facts.least is None:
         return False
     key = quote(table.key[0])
-    inside = f"SELECT 1 FROM {stored(table.stored)} WHERE {key} BETWEEN ? AND ? LIMIT 1"
+    bounds = f"CAST(? AS {kind}) AND CAST(? AS {kind})"
+    inside = f"SELECT 1 FROM {stored(table.stored)} WHERE {key} BETWEEN {bounds} LIMIT 1"
     return not engine.execute(f"SELECT count(*) FROM ({inside})", [facts.least, facts.greatest])
 
 
@@ -325,7 +361,11 @@ def lookup(table: TableDefinition, last: str, wanted: Collection[str]) -> str:
 
 
 def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]:
-    """Insertions and deletions of equal rows cancel; the deletions left take that many stored copies each."""
+    """Insertions and deletions of equal rows cancel; the deletions left take that many stored copies each.
+
+    What one file takes back and brings cancels within that file only, and takes
+    that file's copies first, so that every file keeps owning just its rows.
+    """
     at, cols = Incoming(table), listed(table.names)
     target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
     if not facts.deletions:
@@ -333,13 +373,19 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
         unsorted = fresh_rid("")  # identities of a bag need be new, not in order
         fresh = new_rows(table, f"FROM {at.waiting} AS l", unsorted)
         return 0, engine.execute(make(plus(table.stored), fresh))
-    net, numbered = at.part("net"), f"row_number() OVER (PARTITION BY {cols}, _op ORDER BY _seq) AS _copy"
-    twin = f"count(*) OVER (PARTITION BY {cols}, _copy) = 2"
+    net, numbered = (
+        at.part("net"),
+        f"row_number() OVER (PARTITION BY {cols}, _op, _file ORDER BY _seq) AS _copy",
+    )
+    twin = f"count(*) OVER (PARTITION BY {cols}, _file, _copy) = 2"
     inner = f"SELECT *, {numbered} FROM {at.waiting}"
     engine.execute(make(net, f"SELECT * EXCLUDE (_copy) FROM ({inner}) QUALIFY NOT {twin}"))
     added = engine.execute(make(plus(table.stored), new_rows(table, f"FROM {net} AS l WHERE l._op > 0", rid)))
-    wanted = f"SELECT {cols}, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
-    copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')} ORDER BY t._rid)"
+    wanted = (
+        f"SELECT {cols}, _file, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
+    )
+    own_first = "t._file IS DISTINCT FROM w._file, t._rid"
+    copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')}, w._file ORDER BY {own_first})"
     hidden = "t._rid, t._k, t.rowid AS _row"
     gone = (
         f"SELECT {listed(table.names, 't.')}, {hidden} FROM {target} AS t JOIN ({wanted}) AS w "

@@ -57,7 +57,7 @@ def create(engine: Engine, plan: Plan, definition: ModelDefinition) -> None:
         engine.execute(
             f"CREATE TABLE {stored(plan.output.table)} AS SELECT {cols}, row_number() OVER () + "
             f"getvariable('strandline_batch')::BIGINT * 4294967296 AS _rid, hash({cols}) AS _k, "
-            f"getvariable('strandline_batch')::BIGINT AS _batch FROM ({plan.query}) AS q({cols})"
+            f"getvariable('strandline_batch')::BIGINT AS _batch FROM ({plan.query}\n) AS q({cols})"
         )
     for stage in plan.stages:
         for statement in programs.create(stage):
@@ -214,7 +214,7 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     old, new = scratch(table, "old"), scratch(table, "new")
     copy = f"row_number() OVER (PARTITION BY {cols}"
     engine.execute(make(old, f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)}"))
-    fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}) AS q({cols})"
+    fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}\n) AS q({cols})"
     engine.execute(make(new, f"SELECT *, {copy}) AS _copy FROM ({fresh}) AS f"))
     equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
     rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"

@@ -15,7 +15,8 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
     """The same rows as a polars DataFrame.
 
     An INTERVAL becomes a Duration with days of 24 hours; a column in which one counts months, which
-    are no fixed time, becomes text such as `1 months 2 days 3000000 microseconds`.
+    are no fixed time, becomes text such as `1 months 2 days 3000000 microseconds`. Whole numbers wider
+    than 64 bits (a sum of BIGINT) become Int128.
     """
     import polars as pl
     from pyarrow import types
@@ -23,7 +24,13 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
     for index, field in enumerate(table.schema):
         if types.is_interval(field.type):
             table = table.set_column(index, field.name, _spans(table.column(index)))
-    return pl.DataFrame(pl.from_arrow(table))
+    frame = pl.DataFrame(pl.from_arrow(table))
+    wide = [
+        f.name
+        for f in table.schema
+        if types.is_decimal(f.type) and f.type.precision == 38 and f.type.scale == 0
+    ]
+    return frame.with_columns(pl.col(wide).cast(pl.Int128)) if wide else frame
 
 
 def _spans(column: pa.ChunkedArray) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from strandline.compiler.relations import quote
-from strandline.compiler.text import listed, make
+from strandline.compiler.text import exact_hash, listed, make
 from strandline.engines.base import Engine
 from strandline.schema import Parity
 from strandline.warehouse.definitions import ModelDefinition
@@ -32,14 +32,16 @@ def compare(
         "strandline_ought": "SELECT * FROM strandline_recompute",
     }
     # evaluated once: sums of floating point differ from run to run in their last digits
-    engine.execute(make("strandline_recompute", f"SELECT {cols} FROM ({recompute}) AS q({cols}){cut}"))
+    engine.execute(make("strandline_recompute", f"SELECT {cols} FROM ({recompute}\n) AS q({cols}){cut}"))
     rows, expected = (engine.execute(f"SELECT count(*) FROM ({s})") for s in sides.values())
+    typed = [(n, t) for n, _, t in definition.columns]
+    first, second = exact_hash(typed), exact_hash(typed, seed="1")
     for name, text in sides.items():
-        hashes = f"SELECT hash({cols}) AS a, hash({cols}, 1) AS b, count(*) AS n FROM ({text}) GROUP BY ALL"
+        hashes = f"SELECT {first} AS a, {second} AS b, count(*) AS n FROM ({text}) GROUP BY ALL"
         engine.execute(make(f"{name}_hash", hashes))
     for name, other in (("strandline_is", "strandline_ought"), ("strandline_ought", "strandline_is")):
         differing = f"SELECT a, b FROM {name}_hash ANTI JOIN {other}_hash USING (a, b, n)"
-        where = f"(hash({cols}), hash({cols}, 1)) IN (SELECT (a, b) FROM ({differing}))"
+        where = f"({first}, {second}) IN (SELECT (a, b) FROM ({differing}))"
         engine.execute(make(f"{name}_rows", f"SELECT {cols} FROM ({sides[name]}) WHERE {where}"))
     extra, missing, largest = closer(engine, definition)
     engine.execute("DROP TABLE strandline_recompute")
