@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from strandline.compiler import Plan, force, recompute_plan
+from strandline.compiler import Plan, force, recompute_plan, unresolved_plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
@@ -14,6 +14,7 @@ from strandline.errors import (
     CompileError,
     EngineError,
     StrictError,
+    UnknownNameError,
     UsageError,
 )
 from strandline.functions import ModelFunction, model_function
@@ -194,7 +195,7 @@ class Warehouse:
         self, known: ModelDefinition | None, name: str, sql: str, settings: Mapping[str, object]
     ) -> None:
         strict, strategy = bool(settings["strict"]), settings["strategy"]
-        plan = force(self.held.compiled(name, sql, strict), str(strategy) if strategy else None)
+        plan = force(self._compiled(name, sql, strict), str(strategy) if strategy else None)
         shape = self._shape(name, sql)
         plan = self._runnable(plan, shape)
         try:
@@ -209,6 +210,20 @@ class Warehouse:
                     plan.full_reason, where=f"model {name}", hint="rewrite the query."
                 ) from error
             self._install(known, name, sql, plan, shape, settings)
+
+    def _compiled(self, name: str, sql: str, strict: bool) -> Plan:
+        """The plan; a recompute of the text where its names are beyond the compiler but not the engine."""
+        try:
+            return self.held.compiled(name, sql, strict)
+        except UnknownNameError as error:
+            plan = unresolved_plan(sql, self.held.catalog(without=name), name, error.message)
+            try:
+                self.engine.describe(sql.strip().rstrip(";"))
+            except EngineError:
+                raise error from None
+            if strict or plan is None:
+                raise
+            return plan
 
     def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:
         """Let Python models that are here already be computed in this process, by their names."""
@@ -277,13 +292,7 @@ class Warehouse:
             shape = self.engine.describe(sql.strip().rstrip(";"))
         except EngineError as error:
             raise CompileError(error.message, where=f"model {name}", hint="correct the query.") from error
-        lowered = [c.name.lower() for c in shape]
-        twice = next((c.name for c in shape if lowered.count(c.name.lower()) > 1), None)
-        if twice is not None:
-            raise CompileError(
-                f"two columns are called {twice!r}", where=f"model {name}", hint="give one an alias."
-            )
-        return shape
+        return distinctly_named(shape)
 
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         keeping.create(self.engine, definition, plan)
@@ -458,3 +467,14 @@ class Warehouse:
         values = [batch.seq, batch.batch_id, batch.kind, batches.naive(batch.started_at), now, 0, 0, 0.0]
         self.engine.execute(query("put_batch"), values)
         self._batch_seq = batch.seq
+
+
+def distinctly_named(shape: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns of one name numbered from the second on, as the engine does for a table."""
+    seen: dict[str, int] = {}
+    named = []
+    for column in shape:
+        n = seen.get(column.name.lower(), 0)
+        seen[column.name.lower()] = n + 1
+        named.append(Column(f"{column.name}_{n}", column.type) if n else column)
+    return tuple(named)
