@@ -20,7 +20,8 @@ RECORD = """
 CREATE SCHEMA strandline;
 CREATE TABLE strandline.batches (batch_seq BIGINT, batch_id VARCHAR, kind VARCHAR);
 CREATE TABLE strandline.files (file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT,
-  sha256 VARCHAR, rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, content VARCHAR);
+  sha256 VARCHAR, rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT,
+  content VARCHAR);
 CREATE TABLE strandline.quarantine (quarantine_id UUID DEFAULT uuid(), batch_id VARCHAR, table_name VARCHAR,
   file VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR, status VARCHAR DEFAULT 'held',
   quarantined_at TIMESTAMP DEFAULT now()::TIMESTAMP);

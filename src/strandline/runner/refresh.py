@@ -158,8 +158,11 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
         batch.quarantine(first.rejects)
         batch.finish_file(file_id, 0, len(first.rejects), "quarantined")
         return "quarantined"
-    for earlier in former(item, first):
-        batch.retract_file(file.table, earlier)
+    if first is not None and first.retract is not None:
+        for earlier in first.retract:
+            batch.retract_file(file.table, earlier, by=file_id)
+    elif item.earlier is not None:
+        batch.retract_file(file.table, item.earlier)
     if first is not None and first.content:
         batch.put_content(file_id, first.content)
     rows = rejected = 0
@@ -169,13 +172,6 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
     status: FileStatus = "duplicate" if file.duplicate_of else "applied" if rows or rejected else "empty"
     batch.finish_file(file_id, rows, rejected, status)
     return status
-
-
-def former(item: Work, first: Chunk | None) -> tuple[int, ...]:
-    """The files whose rows this one takes the place of: its former version, or those its source names."""
-    if first is not None and first.retract is not None:
-        return first.retract
-    return (item.earlier,) if item.earlier is not None else ()
 
 
 def apply_chunk(batch: BatchWriter, file: PendingFile, file_id: int, chunk: Chunk) -> None:

@@ -36,7 +36,7 @@ class OpenBatch:
     warehouse: Warehouse
     batch: Batch
     files: dict[int, FileRecord] = field(default_factory=dict)
-    retracted: list[tuple[str, int]] = field(default_factory=list)
+    retracted: list[tuple[str, int, int | None]] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     quarantined: int = 0
     run: Run | None = None
@@ -54,11 +54,14 @@ class OpenBatch:
         wh = self.warehouse
         wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
 
-    def retract_file(self, table: str, file_id: int) -> None:
-        """Take back the rows a file brought that are still its own."""
+    def retract_file(self, table: str, file_id: int, *, by: int | None = None) -> None:
+        """Take back the rows a file brought that are still its own.
+
+        `by` is the file that takes its place, where that is not the newest of the same path.
+        """
         definition = self.warehouse.held.table(table)
         self.warehouse.inbox.retract_file(definition, file_id)
-        self.retracted.append((definition.name, file_id))
+        self.retracted.append((definition.name, file_id, by))
 
     def record_file(self, record: FileRecord) -> int:
         """Write a file into the ledger; its id marks the rows it brings."""
@@ -157,9 +160,9 @@ def commit(b: OpenBatch) -> Run:
 def follow_replaced_files(b: OpenBatch) -> None:
     """What a replaced file brought belongs to its new version before both are compared."""
     engine = b.warehouse.engine
-    for table, old in b.retracted:
+    for table, old, by in b.retracted:
         source, path = engine.rows(query("path_of_file"), [old])[0]
-        new = engine.execute(query("newest_file"), [source, path])
+        new = by or engine.execute(query("newest_file"), [source, path])
         if new != old:
             intake.rename_file(engine, b.warehouse.held.table(table), old, new)
 
