@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import os
 import sqlite3
-import time
 import zipfile
 from collections import Counter
 from contextlib import closing
@@ -128,7 +128,8 @@ def test_a_project_day_by_day(feeds: Path, tmp_path: Path) -> None:
         for day in (1, 2, 3):
             name = f"transactions_day_{day}.zip"
             job = measured.Job(tmp_path, feeds / "client_1" / name, feeds / "static", "client_1", target)
-            measured.arrive(job)
+            arrived = measured.arrive(job)
+            os.utime(arrived, (1_700_000_000 + day, 1_700_000_000 + day))
             read += [f.rows for f in pipeline.run().files if f.path == name]
             written = publish.write_changes(pipeline.warehouse, target)
         assert read == [3_000, 300, 300]
@@ -148,6 +149,13 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+def put(folder: Path, day: int, content: bytes) -> None:
+    """An archive that was complete long ago, a second after that of the day before."""
+    path = folder / f"transactions_day_{day}.zip"
+    path.write_bytes(content)
+    os.utime(path, (1_700_000_000 + day, 1_700_000_000 + day))
+
+
 def test_bad_archives_and_rows(feeds: Path, tmp_path: Path) -> None:
     init_project("sales", tmp_path)
     for file in (feeds / "static").iterdir():
@@ -163,13 +171,13 @@ def test_bad_archives_and_rows(feeds: Path, tmp_path: Path) -> None:
         "no zip": b"PK\x03\x04 but nothing else",
     }
     target = tmp_path / "data" / "client_1"
-    (target / "transactions_day_1.zip").write_bytes(zipped(("a.csv", good)))
+    put(target, 1, zipped(("a.csv", good)))
     with sl.Pipeline.load(tmp_path) as pipeline:
         pipeline.run()
         for number, content in enumerate(bad.values(), 2):
-            (target / f"transactions_day_{number}.zip").write_bytes(content)
-            time.sleep(0.25)
-            assert [f.status for f in pipeline.run().files] == ["quarantined"], list(bad)[number - 2]
+            put(target, number, content)
+            found = [f.status for f in pipeline.run().files if f.source == "client_1"]
+            assert found == ["quarantined"], list(bad)[number - 2]
             assert pipeline.warehouse.sql("SELECT count(*) FROM transactions_client_1").item() == 3_000
         more = (
             row
@@ -181,10 +189,9 @@ def test_bad_archives_and_rows(feeds: Path, tmp_path: Path) -> None:
             + row.replace(b"x", b"y")
             + b"\n"
         )
-        (target / "transactions_day_9.zip").write_bytes(zipped(("a.csv", good + more)))
-        time.sleep(0.25)
-        run = pipeline.run()
-        assert [(f.status, f.rows, f.rejected) for f in run.files] == [("applied", 2, 2)]
+        put(target, 9, zipped(("a.csv", good + more)))
+        taken = [f for f in pipeline.run().files if f.source == "client_1"]
+        assert [(f.status, f.rows, f.rejected) for f in taken] == [("applied", 2, 2)]
         held = pipeline.warehouse.sql(
             "SELECT line, reason FROM strandline.quarantine WHERE line > 0 ORDER BY line"
         ).rows()
