@@ -125,6 +125,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, decimal.Decimal):
+        if value == value.to_integral_value() and value.as_tuple().exponent == 0:
+            return int(value)
         return float(value) if decimal.Decimal(repr(float(value))) == value else str(value)
     if isinstance(value, dt.timedelta):
         return interval(0, value.days, (value.seconds * 1_000_000 + value.microseconds) * 1000)

@@ -80,7 +80,8 @@ def unresolved_plan(sql: str, catalog: Catalog, model: str, reason: str) -> Plan
     """The recompute of a query whose names only the engine can resolve; None where it reads nothing known."""
     parsed = parse(sql, DIALECT)
     reads = frozenset(t.name.lower() for t in parsed.find_all(exp.Table) if t.name.lower() in catalog)
-    if not reads:
+    known = reads | {c.alias.lower() for c in parsed.find_all(exp.CTE)}
+    if not reads or any(t.name.lower() not in known for t in parsed.find_all(exp.Table)):
         return None
     columns = tuple((n, n) for n in parsed.named_selects)
     return recompute_plan(Plan(model, sql, sql, (), Output("", columns, ()), reads), reason, as_written=True)

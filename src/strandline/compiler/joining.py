@@ -107,7 +107,8 @@ def renamed(inner: Lowered, alias: str, source: exp.Expr, ctx: Context) -> tuple
     scope: Scope = {}
     for i, (name, internal) in enumerate(inner.outputs):
         fresh = mapping.setdefault(internal, ctx.names.fresh(name))
-        scope[alias, aliases[i] if i < len(aliases) else name.lower()] = fresh
+        # of two columns with one name, the first is meant
+        scope.setdefault((alias, aliases[i] if i < len(aliases) else name.lower()), fresh)
     for internal in r.ids(inner.node):
         mapping.setdefault(internal, ctx.names.fresh(internal))
     outs = tuple(r.Out(fresh, r.column(internal)) for internal, fresh in mapping.items())

@@ -11,9 +11,11 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.catalog import Catalog, Readable
-from strandline.errors import ParseError, UnknownNameError, nearest
+from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
+MADE_UP = frozenset({"range", "generate_series", "generateseries", "unnest", "explode", "values"})
+"""Table functions whose rows are a function of their arguments."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
 
@@ -53,6 +55,7 @@ def check_tables(query: exp.Query, catalog: Catalog) -> None:
     ctes = {c.alias.lower() for c in query.find_all(exp.CTE)}
     for table in query.find_all(exp.Table):
         if not table.name or isinstance(table.this, exp.Func):
+            refuse_outside(table)
             continue
         name = table.name.lower()
         if name not in ctes and name not in catalog:
@@ -62,6 +65,17 @@ def check_tables(query: exp.Query, catalog: Catalog) -> None:
                 f"there is no table or model {table.name!r}{at}",
                 hint=nearest(table.name, [r.name for r in catalog.values()]),
             )
+
+
+def refuse_outside(table: exp.Table) -> None:
+    """Refuse what no batch changes: files, the catalogue, directory listings."""
+    function = table.this
+    name = function.name.lower() if isinstance(function, exp.Anonymous) else function.key if function else ""
+    if function is not None and name not in MADE_UP:
+        raise RejectedError(
+            f"{function.sql(dialect='duckdb')} is read outside the warehouse, where no batch tells of changes",
+            hint="load it into a table with apply() or a files source, and read that.",
+        )
 
 
 def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
@@ -247,15 +261,20 @@ def query_identity(query: exp.Expr, catalog: Catalog, renamed: list[exp.Identifi
 
 
 def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:
-    """The CTE in scope under this name, innermost first."""
-    current: exp.Expr | None = node
-    while current is not None:
+    """The CTE that a name means here, innermost first; a CTE sees those before it, not itself."""
+    chain: list[exp.Expr] = [node]
+    while chain[-1].parent is not None:
+        chain.append(chain[-1].parent)
+    inside = {id(n) for n in chain}
+    for current in chain:
         with_ = current.args.get("with_")
-        ctes: list[exp.CTE] = with_.expressions if with_ is not None else []
-        for cte in ctes:
-            if cte.alias.lower() == name.lower() and cte.find_ancestor(exp.CTE) is not node:
-                return cte
-        current = current.parent
+        found: exp.CTE | None = None
+        for cte in with_.expressions if with_ is not None else []:
+            if id(cte) in inside:
+                break
+            found = cte if cte.alias.lower() == name.lower() else found
+        if found is not None:
+            return found
     return None
 
 

@@ -24,9 +24,24 @@ VOLATILE = frozenset(
         "clock_timestamp",
         "txid_current",
         "getvariable",
+        "current_localtimestamp",
+        "current_localtime",
+        "current_query",
+        "current_query_id",
+        "current_transaction_id",
+        "current_connection_id",
+        "get_current_time",
+        "today",
     ]
 )
-CLOCK = (exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime, exp.Localtime)
+CLOCK = (
+    exp.CurrentDate,
+    exp.CurrentTime,
+    exp.CurrentTimestamp,
+    exp.CurrentDatetime,
+    exp.Localtime,
+    exp.Localtimestamp,
+)
 VOLATILE_NODES = (exp.Rand, exp.Uuid, *CLOCK)
 
 
@@ -38,7 +53,8 @@ def reject_volatile(query: exp.Expr) -> None:
     """Refuse functions whose value is not a function of the tables."""
     for node in query.walk():
         name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key
-        if isinstance(node, VOLATILE_NODES) or name in VOLATILE or node.args.get("sample"):
+        today = name == "age" and len(node.expressions) == 1  # of one argument: until today
+        if today or isinstance(node, VOLATILE_NODES) or name in VOLATILE or node.args.get("sample"):
             shown = node.sql(dialect="duckdb")
             raise RejectedError(
                 f"{shown} changes from call to call, so no stored result can stay equal to the query",

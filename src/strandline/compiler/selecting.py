@@ -167,8 +167,8 @@ def constant(clause: exp.Expr | None) -> int | None:
     if clause is None:
         return None
     value = clause.expression
-    if not isinstance(value, exp.Literal) or value.is_string:
-        raise UnsupportedError("LIMIT and OFFSET are kept only for constant numbers")
+    if not isinstance(value, exp.Literal) or not value.name.isdigit() or clause.args.get("limit_options"):
+        raise UnsupportedError("LIMIT and OFFSET are kept only for constant whole numbers")
     return int(value.name)
 
 

@@ -80,12 +80,12 @@ def holder(path: str) -> str:
         return ""
 
 
-def narrowed(sql: str, names: Sequence[str], types: Sequence[str]) -> str:
-    """The query with 128-bit integers as DECIMAL(38,0): Arrow would get them as floating point."""
+def narrowed(sql: str, names: Sequence[str], types: Sequence[str], kind: str) -> str:
+    """The query with its 128-bit integers cast to a type that Arrow has."""
     places = [f"c{i}" for i in range(len(names))]
     quoted = ['"' + n.replace('"', '""') + '"' for n in names]
     outs = [
-        f"CAST({p} AS DECIMAL(38,0)) AS {n}" if t in WIDE else f"{p} AS {n}"
+        f"CAST({p} AS {kind}) AS {n}" if t in WIDE else f"{p} AS {n}"
         for p, n, t in zip(places, quoted, types, strict=True)
     ]
     return f"SELECT {', '.join(outs)} FROM ({sql.strip().rstrip(';')}\n) AS q({', '.join(places)})"
@@ -118,11 +118,19 @@ class DuckDB:
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         try:
             found = self.connection.sql(sql, params=list(parameters) or None)
-            if not parameters and any(str(t) in WIDE for t in found.types):
-                found = self.connection.sql(narrowed(sql, found.columns, [str(t) for t in found.types]))
-            return found.to_arrow_table()
+            types = [str(t) for t in found.types]
+            if parameters or not WIDE & set(types):
+                return found.to_arrow_table()
+            return self._narrowed(sql, found.columns, types)
         except duckdb.Error as error:
             raise EngineError(first_line(error), hint="correct the query.", cause=error) from error
+
+    def _narrowed(self, sql: str, names: Sequence[str], types: Sequence[str]) -> pa.Table:
+        """128-bit integers as DECIMAL(38,0), or as text where one has 39 digits: never as floating point."""
+        try:
+            return self.connection.sql(narrowed(sql, names, types, "DECIMAL(38,0)")).to_arrow_table()
+        except duckdb.ConversionException:
+            return self.connection.sql(narrowed(sql, names, types, "VARCHAR")).to_arrow_table()
 
     def describe(self, sql: str) -> tuple[Column, ...]:
         """Names and types a query would return, without running it."""

@@ -217,12 +217,12 @@ class Warehouse:
             return self.held.compiled(name, sql, strict)
         except UnknownNameError as error:
             plan = unresolved_plan(sql, self.held.catalog(without=name), name, error.message)
+            if strict or plan is None:
+                raise
             try:
                 self.engine.describe(sql.strip().rstrip(";"))
             except EngineError:
                 raise error from None
-            if strict or plan is None:
-                raise
             return plan
 
     def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:
@@ -266,6 +266,7 @@ class Warehouse:
         """The plan, if its recompute says the same as the user's text; else a recompute of that text."""
         try:
             same = [c.type for c in self.engine.describe(plan.query)] == [c.type for c in shape]
+            same = same and (bool(plan.full_reason) or len(plan.output.columns) == len(shape))
         except EngineError:
             same = False
         if same:
