@@ -73,7 +73,7 @@ def refuse_outside(table: exp.Table) -> None:
     name = function.name.lower() if isinstance(function, exp.Anonymous) else function.key if function else ""
     if function is not None and name not in MADE_UP:
         raise RejectedError(
-            f"{function.sql(dialect='duckdb')} is read outside the warehouse, where no batch tells of changes",
+            f"{function.sql(dialect='duckdb')} is read outside the warehouse, where no batch tells of change",
             hint="load it into a table with apply() or a files source, and read that.",
         )
 

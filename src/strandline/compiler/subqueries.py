@@ -58,8 +58,9 @@ def semi_join(node: r.Relation, predicate: exp.Expr, scope: Scope, ctx: Context)
             "NOT IN over a tuple and IN over a subquery's value have no incremental rule yet"
         )
     right, on, outputs = inner_side(predicate.args["query"], scope, ctx)
-    found = exp.Tuple(expressions=outputs) if isinstance(predicate.this, exp.Tuple) else outputs[0]
-    equal: exp.Expr = exp.EQ(this=bind(predicate.this, scope, ctx), expression=found)
+    wanted = predicate.this.expressions if isinstance(predicate.this, exp.Tuple) else [predicate.this]
+    pairs = zip(wanted, outputs, strict=True)
+    equal: exp.Expr = exp.and_(*(exp.EQ(this=bind(w, scope, ctx), expression=o) for w, o in pairs))
     if anti:
         # x NOT IN (…) is true only if no comparison is true or unknown
         equal = exp.Coalesce(this=equal, expressions=[exp.true()])

@@ -13,6 +13,7 @@ from strandline.engines.base import Engine
 from strandline.errors import (
     CompileError,
     EngineError,
+    SchemaError,
     StrictError,
     UnknownNameError,
     UsageError,
@@ -119,21 +120,35 @@ class Warehouse:
         self.held.tables[name.lower()] = table
 
     def add_columns(self, name: str, columns: Sequence[Column]) -> None:
-        """Add columns at the end, NULL for the rows that are there."""
+        """Add columns at the end, NULL for the rows that are there.
+
+        Models whose query takes all columns (`*`) are made anew with them, and what reads those, in
+        the same commit. Raises SchemaError for a type with constraints or defaults.
+        """
         self._writable()
         self._flush()
         old = self.held.table(name)
-        added = definitions.checked_columns(old.name, tuple((c.name, c.type) for c in columns))
+        added = definitions.checked_columns(
+            old.name, tuple((c.name, intake.type_of(self.engine, c)) for c in columns)
+        )
         pairs = definitions.checked_columns(old.name, (*old.columns, *added))
         table = TableDefinition(old.name, pairs, old.key, old.append_only)
-        with self._changing(f"adding columns to {old.name}"):
+        above = self.held.above(old.name)
+        before = [keeping.text_of(self.held, m) for m in above]
+        with self._changing(f"adding columns to {old.name}"), self._own_batch():
             for column, kind in added:
                 self.engine.execute(f"ALTER TABLE {stored(old.stored)} ADD COLUMN {quote(column)} {kind}")
             self.engine.execute(intake.rehash_statement(table))
             self.engine.execute(intake.view_statement(table))
             self.engine.execute(query("drop_table"), [old.name])
             self.engine.execute(query("put_table"), [old.name, definitions.to_json(table)])
-        self.held.tables[old.name.lower()] = table
+            kept = dict(self.held.tables)
+            self.held.tables[old.name.lower()] = table
+            if before != [keeping.text_of(self.held, m, again=True) for m in above]:
+                self.held.tables = kept
+                self._drop_all(above)
+                self.held.tables[old.name.lower()] = table
+                self._make_again(above)
 
     def drop_table(self, name: str) -> None:
         """Drop a source table that no model reads."""
@@ -170,6 +185,9 @@ class Warehouse:
         anything is created, ModelError where the function fails.
         """
         self._writable()
+        if views:
+            for suffix in ("_base", "_incremental", "_realtime"):
+                self.held.refuse_taken(name + suffix, besides=name)
         settings: dict[str, object] = {
             "strict": strict,
             "metadata": metadata,
@@ -196,7 +214,7 @@ class Warehouse:
     ) -> None:
         strict, strategy = bool(settings["strict"]), settings["strategy"]
         plan = force(self._compiled(name, sql, strict), str(strategy) if strategy else None)
-        shape = self._shape(name, sql)
+        shape = self._shape(name, plan.query if self.held.with_metadata(plan.reads) else sql)
         plan = self._runnable(plan, shape)
         try:
             self._install(known, name, sql, plan, shape, settings)
@@ -217,7 +235,7 @@ class Warehouse:
             return self.held.compiled(name, sql, strict)
         except UnknownNameError as error:
             plan = unresolved_plan(sql, self.held.catalog(without=name), name, error.message)
-            if strict or plan is None:
+            if strict or plan is None or self.held.with_metadata(plan.reads):
                 raise
             try:
                 self.engine.describe(sql.strip().rstrip(";"))
@@ -293,7 +311,7 @@ class Warehouse:
             shape = self.engine.describe(sql.strip().rstrip(";"))
         except EngineError as error:
             raise CompileError(error.message, where=f"model {name}", hint="correct the query.") from error
-        return distinctly_named(shape)
+        return definitions.distinctly_named(shape)
 
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         keeping.create(self.engine, definition, plan)
@@ -309,12 +327,19 @@ class Warehouse:
                 where=f"model {definition.name}",
                 hint="break the cycle.",
             )
-        for name in reversed(above):
-            keeping.drop(self.engine, self.held, self.held.models[name.lower()])
-        keeping.drop(self.engine, self.held, self.held.models[definition.name.lower()])
+        self._drop_all([definition.name, *above])
         keeping.create(self.engine, definition, plan)
         self._store_change(definition, sql, plan)
-        for name in above:
+        self._make_again(above)
+
+    def _drop_all(self, names: Sequence[str]) -> None:
+        """What models store, the last first."""
+        for name in reversed(names):
+            keeping.drop(self.engine, self.held, self.held.models[name.lower()])
+
+    def _make_again(self, names: Sequence[str]) -> None:
+        """Models as they are defined, over inputs that were made anew."""
+        for name in names:
             old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
             renewed, again = self._renewed(old, text)
             keeping.create(self.engine, renewed, again)
@@ -468,14 +493,3 @@ class Warehouse:
         values = [batch.seq, batch.batch_id, batch.kind, batches.naive(batch.started_at), now, 0, 0, 0.0]
         self.engine.execute(query("put_batch"), values)
         self._batch_seq = batch.seq
-
-
-def distinctly_named(shape: Sequence[Column]) -> tuple[Column, ...]:
-    """Columns of one name numbered from the second on, as the engine does for a table."""
-    seen: dict[str, int] = {}
-    named = []
-    for column in shape:
-        n = seen.get(column.name.lower(), 0)
-        seen[column.name.lower()] = n + 1
-        named.append(Column(f"{column.name}_{n}", column.type) if n else column)
-    return tuple(named)

@@ -190,3 +190,14 @@ def parse_key(
                 f"key column {k!r} is not a column", where=f"table {name}", hint=nearest(k, spelled.values())
             )
     return tuple(spelled[k.lower()] for k in wanted)
+
+
+def distinctly_named(shape: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns of one name numbered from the second on, as the engine does for a table."""
+    seen: dict[str, int] = {}
+    named = []
+    for column in shape:
+        n = seen.get(column.name.lower(), 0)
+        seen[column.name.lower()] = n + 1
+        named.append(Column(f"{column.name}_{n}", column.type) if n else column)
+    return tuple(named)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from strandline.compiler import Plan, compile, force, programs, recompute_plan, unresolved_plan
@@ -58,8 +58,20 @@ class Holdings:
         known = [*(t.name for t in self.tables.values()), *(m.name for m in self.models.values())]
         return UnknownNameError(f"there is no table or model {name!r}", hint=nearest(name, known))
 
-    def refuse_taken(self, name: str) -> None:
-        """Raises SchemaError where a name cannot be given."""
+    def with_metadata(self, names: Collection[str]) -> bool:
+        """True where one of these is a model that shows metadata, which changes without its rows changing."""
+        return any(n in self.models and self.models[n].settings.get("metadata") for n in names)
+
+    def refuse_taken(self, name: str, besides: str = "") -> None:
+        """Raises SchemaError where a name cannot be given; views beside a model (not `besides`) count too."""
+        for model in self.models.values():
+            views = [f"{model.name}{s}".lower() for s in ("_base", "_incremental", "_realtime")]
+            if (
+                model.settings.get("views")
+                and name.lower() in views
+                and model.name.lower() != besides.lower()
+            ):
+                raise SchemaError(f"{name!r} is a view of model {model.name}", hint="take another name.")
         if not name or "/" in name:
             raise SchemaError(f"{name!r} cannot be a name", hint="use letters, digits and underscores.")
         if self.spelled(name) is not None:

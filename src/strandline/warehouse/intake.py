@@ -18,7 +18,7 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import exact_hash, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
-from strandline.schema import TableRun
+from strandline.schema import Column, TableRun
 from strandline.warehouse.definitions import TableDefinition
 
 BATCH = "getvariable('strandline_batch')::BIGINT"
@@ -67,6 +67,15 @@ def view_statement(table: TableDefinition) -> str:
 def identity(table: TableDefinition) -> str:
     """The hash by which stored rows are found: of the key, or of the whole row of a bag."""
     return f"hash({listed(table.key or table.names)})"
+
+
+def type_of(engine: Engine, column: Column) -> str:
+    """A column's type in the engine's words; nothing but a type will do. Raises SchemaError."""
+    try:
+        return engine.describe(f"SELECT CAST(NULL AS {column.type}) AS c")[0].type
+    except EngineError as error:
+        hint = "give a type without constraints or defaults."
+        raise SchemaError(f"{column.type!r} is no type", where=f"column {column.name}", hint=hint) from error
 
 
 def row_hash(table: TableDefinition, prefix: str = "") -> str:

@@ -34,6 +34,14 @@ def drop(engine: Engine, held: Holdings, model: ModelDefinition) -> None:
         maintain.drop(engine, held.plan(model.name))
 
 
+def text_of(held: Holdings, name: str, *, again: bool = False) -> str:
+    """A model's query with every `*` spelled out: as it is kept, or as it would be made `again` now."""
+    model = held.models[name.lower()]
+    if model.function is not None:
+        return held.sql[name.lower()]
+    return (held.recompiled(model) if again else held.plan(model.name)).query
+
+
 def refresh(
     engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change
 ) -> ModelRun | None:
