@@ -13,7 +13,6 @@ from strandline.engines.base import Engine
 from strandline.errors import (
     CompileError,
     EngineError,
-    SchemaError,
     StrictError,
     UnknownNameError,
     UsageError,
