@@ -56,6 +56,8 @@ def from_polars(frame: Any) -> pa.Table:
     """Without a copy; 128-bit integers travel as DECIMAL(38,0), which Arrow has."""
     import polars as pl
 
+    if pl.Object in frame.schema.values():
+        return from_dicts(frame.to_dicts(), {})
     wide = [n for n, t in frame.schema.items() if t in (pl.Int128, pl.UInt128)]
     return (frame.with_columns(pl.col(wide).cast(pl.Decimal(38, 0))) if wide else frame).to_arrow()
 
