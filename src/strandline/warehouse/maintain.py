@@ -95,7 +95,7 @@ def view_statements(definition: ModelDefinition) -> list[str]:
         }
     rows = f"SELECT {cols} FROM {source}"
     return [
-        f"CREATE OR REPLACE VIEW main.{quote(definition.name + suffix)} AS {rows} WHERE {condition}"
+        f"CREATE VIEW main.{quote(definition.name + suffix)} AS {rows} WHERE {condition}"
         for suffix, condition in views.items()
     ]
 
