@@ -8,6 +8,9 @@ seed and a small Python file that shows it; `python -m fuzz --seeds N:N+1` runs 
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,30 @@ def starts() -> range:
 @pytest.mark.slow
 @pytest.mark.parametrize("start", starts())
 def test_every_result_is_the_plain_querys(start: int) -> None:
+    failure, cases, invalid = in_own_process(start)
+    assert failure is None, failure
+    assert invalid * 50 <= cases, "the generator makes too many queries that DuckDB refuses"
+
+
+def in_own_process(start: int) -> tuple[str | None, int, int]:
+    """A chunk of seeds in a process of its own, so that a crash of the engine names its seeds.
+
+    DuckDB 2.0.0 has ended with a signal about once in a few thousand cases, not twice on the same
+    seeds: such a chunk is run once more, and says so. What it computes is never given a second chance.
+    """
+    for attempt in (1, 2):
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        try:
+            return pool.submit(chunk, start).result()
+        except BrokenProcessPool:
+            print(f"the engine ended the process: seeds {start} to {start + CHUNK - 1}, attempt {attempt}")
+        finally:
+            pool.shutdown()
+    pytest.fail(f"the engine ended the process twice: seeds {start} to {start + CHUNK - 1}", pytrace=False)
+
+
+def chunk(start: int) -> tuple[str | None, int, int]:
+    """(the first serious finding, cases, queries that DuckDB refuses) of one chunk of seeds."""
     tally = Tally()
     for seed in range(start, min(start + CHUNK, FIRST + WORLDS)):
         world = make_world(seed)
@@ -37,9 +64,9 @@ def test_every_result_is_the_plain_querys(start: int) -> None:
         tally.add(world, outcome)
         for finding in outcome.findings:
             if serious(finding):
-                pytest.fail(reproduction(world, finding), pytrace=False)
+                return reproduction(world, finding), tally.cases, tally.invalid
     save(tally, start)
-    assert tally.invalid * 50 <= tally.cases, "the generator makes too many queries that DuckDB refuses"
+    return None, tally.cases, tally.invalid
 
 
 def serious(finding: Finding) -> bool:
