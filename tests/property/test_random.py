@@ -42,8 +42,8 @@ def test_every_result_is_the_plain_querys(start: int) -> None:
 def in_own_process(start: int) -> tuple[str | None, int, int]:
     """A chunk of seeds in a process of its own, so that a crash of the engine names its seeds.
 
-    DuckDB 2.0.0 has ended with a signal about once in a few thousand cases, not twice on the same
-    seeds: such a chunk is run once more, and says so. What it computes is never given a second chance.
+    A chunk whose process ended with a signal is run once more and says so: twice is a failure. What
+    it computes is never given a second chance.
     """
     for attempt in (1, 2):
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))

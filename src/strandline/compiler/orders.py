@@ -38,6 +38,8 @@ def identity_known(node: r.Relation, named: set[str]) -> bool:
 
 def over(stage: Stage, function: r.Out) -> str:
     """A function's whole OVER clause; peers are kept apart only where the function wants it."""
+    if isinstance(function.expr.this, (exp.Rank, exp.DenseRank)) and not operator(stage).order:
+        return "1::BIGINT"  # all rows are peers; DuckDB 2.0.0 may crash on dense_rank() OVER ()
     window = operator(stage)
     spec = function.expr.args.get("spec")
     by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
