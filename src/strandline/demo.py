@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,14 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from strandline.errors import EngineError, UsageError
+from strandline.errors import EngineError
 from strandline.schema import Parity
-from strandline.templates import init_project, template_folder
+from strandline.templates import DEMO_MARK, init_project, make_room, template_folder
 from strandline.units import counted, span, times
 
 Say = Callable[[str], None]
 
-MARK = ".strandline-demo"
 PATIENCE_SECONDS = 60.0
 
 
@@ -65,9 +63,9 @@ def play(template: str, folder: Path, *, events: int, seed: int, say: Say) -> De
     from strandline.templates.shipments import generate
 
     template_folder(template)
-    _fresh(folder)
+    make_room(folder)
     init_project(template, folder)
-    (folder / MARK).touch()
+    (folder / DEMO_MARK).touch()
     say(f"1  a project in {folder}/: strandline.toml, models/*.sql")
     world = generate.World(events=events, seed=seed)
     with contextlib.closing(generate.build(world)) as con:
@@ -87,18 +85,6 @@ def play(template: str, folder: Path, *, events: int, seed: int, say: Say) -> De
             parity = _verify(folder, say)
     _next_steps(folder, say)
     return Demo(folder, base_rows, base_seconds, full, tuple(shown), parity)
-
-
-def _fresh(folder: Path) -> None:
-    """Make room: an earlier demo goes, anything else stays."""
-    if folder.is_dir() and (folder / MARK).exists():
-        shutil.rmtree(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            "the demo needs a folder of its own, and this one holds something else",
-            where=str(folder),
-            hint="name another one with --dir.",
-        )
 
 
 def _base(folder: Path, say: Say) -> tuple[int, float]:

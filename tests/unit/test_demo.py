@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from strandline.demo import MARK, play
+from strandline.demo import play
 from strandline.errors import UsageError
 from strandline.local import answers, holder_of
+from strandline.templates import DEMO_MARK
 from strandline.templates.shipments import generate
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -67,4 +68,4 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     assert "Traceback" not in rest
     holder = holder_of(tmp_path / "demo" / "warehouse.duckdb")
     assert holder is None or not holder.alive
-    assert (tmp_path / "demo" / MARK).exists()
+    assert (tmp_path / "demo" / DEMO_MARK).exists()

@@ -8,12 +8,15 @@ init_project("shipments", Path("my-shipments"))     # the files written, relativ
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from strandline.errors import UnknownNameError, UsageError, nearest
 from strandline.project import load_project
 
+DEMO_MARK = ".strandline-demo"
+"""A file that tells a demo's folder from anything else."""
 _HERE = Path(__file__).parent
 _LEFT_OUT = {"__init__.py", "__pycache__"}
 
@@ -64,6 +67,18 @@ def init_project(template: str, directory: Path, *, force: bool = False) -> list
     for feed in load_project(directory).sources.values():
         (directory / feed.options["path"]).mkdir(parents=True, exist_ok=True)
     return files
+
+
+def make_room(folder: Path) -> None:
+    """Make room for a demo: an earlier one goes, anything else stays. Raises UsageError."""
+    if folder.is_dir() and (folder / DEMO_MARK).exists():
+        shutil.rmtree(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            "the demo needs a folder of its own, and this one holds something else",
+            where=str(folder),
+            hint="name another one with --dir.",
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -16,14 +16,13 @@ from strandline.benchmark.measure import alone
 from strandline.benchmark.sales import measured
 from strandline.benchmark.sales.measured import Job, Measured
 from strandline.errors import ParityError, UsageError
-from strandline.templates import init_project
+from strandline.templates import DEMO_MARK, init_project, make_room
 from strandline.templates.sales import generate, publish
 
 if TYPE_CHECKING:
     import polars as pl
 
 _log = logging.getLogger("strandline")
-MARK = ".strandline-demo"
 Step = Callable[[str], None]
 
 
@@ -108,16 +107,9 @@ def bench(chosen: Settings, folder: Path, step: Step) -> Result:
 
 def feeds(chosen: Settings, folder: Path, step: Step) -> list[Path]:
     """The project and its archives."""
-    if folder.is_dir() and (folder / MARK).exists():
-        shutil.rmtree(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            "the demo needs a folder of its own, and this one holds something else",
-            where=str(folder),
-            hint="name another one with --dir.",
-        )
+    make_room(folder)
     init_project("sales", folder)
-    (folder / MARK).touch()
+    (folder / DEMO_MARK).touch()
     con = generate.connect(chosen.world)
     generate.write_static(con, folder / "data" / "static")
     made = []
