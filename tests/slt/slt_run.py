@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import sqlglot
+from fuzz.check import GAP
 from fuzz.compare import Bag, close, difference
 from slt_file import Record, records
 from sqlglot import exp
@@ -68,6 +69,9 @@ class Case:
 
     def create_model(self, name: str, sql: str) -> None:
         self.warehouse.create_model(name, sql)
+        gap = next((s.reason for s in self.warehouse.explain(name).stages if s.reason.startswith(GAP)), None)
+        if gap is not None:
+            raise CaseError(f"{self.path.name}: model {name}: {gap}")
         self.shadow.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         if name not in self.models:
             self.models.append(name)

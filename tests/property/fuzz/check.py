@@ -19,7 +19,8 @@ from fuzz.world import Model, World
 from strandline.errors import CompileError, StrandlineError
 
 # How bad a finding is, worst first.
-SEVERITY = ("wrong", "crash", "verify", "type", "refused")
+SEVERITY = ("wrong", "crash", "verify", "type", "gap", "refused")
+GAP = "the engine refuses"  # how the reason of a plan starts whose stages the compiler got wrong
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,8 @@ def _strategies(alive: list[Model], dead: set[str], subject: Subject, outcome: O
             outcome.strategies[model.name].add((stage.operator, stage.strategy))
             if stage.strategy == "full":
                 outcome.full[model.name] = stage.reason
+            if stage.reason.startswith(GAP):
+                outcome.findings.append(Finding("gap", model.name, -1, stage.reason))
 
 
 def _verify(subject: Subject, outcome: Outcome) -> None:
