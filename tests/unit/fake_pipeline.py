@@ -136,6 +136,9 @@ class FakeBatch:
     def retract_file(self, table: str, file_id: int) -> None:
         self.con.execute("DELETE FROM rows WHERE table_name = ? AND file_id = ?", [table, file_id])
 
+    def sought(self, table: str) -> list[int]:
+        return []
+
     def record_file(self, r: FileRecord) -> int:
         file_id = self._number("SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files")
         values = [file_id, r.source, r.table, r.path, r.size, r.sha256, 0, 0, "", r.modified_ns, self.seq]

@@ -20,6 +20,7 @@ ALTER TABLE strandline.files ADD COLUMN IF NOT EXISTS content VARCHAR;
 CREATE TABLE IF NOT EXISTS strandline.quarantine (
     quarantine_id UUID, batch_id UUID, table_name VARCHAR, file VARCHAR, line BIGINT, reason VARCHAR,
     raw VARCHAR, status VARCHAR, quarantined_at TIMESTAMP);
+CREATE TABLE IF NOT EXISTS strandline.superseded (file_id BIGINT, key_hash UBIGINT);
 
 -- name: tables
 SELECT name, definition FROM strandline.tables ORDER BY name;
@@ -84,6 +85,13 @@ SELECT source, path FROM strandline.files WHERE file_id = ?;
 
 -- name: newest_file
 SELECT max(file_id) FROM strandline.files WHERE source = ? AND path = ?;
+
+-- name: forget_superseded
+DELETE FROM strandline.superseded WHERE file_id = ?;
+
+-- name: forget_superseded_of_table
+DELETE FROM strandline.superseded
+WHERE file_id IN (SELECT file_id FROM strandline.files WHERE lower(table_name) = lower(?));
 
 -- name: put_reject
 INSERT INTO strandline.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, 'held', ?);

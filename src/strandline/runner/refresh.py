@@ -80,6 +80,7 @@ def refresh(
             with wh.batch(kind=chosen) as batch:
                 for item in work:
                     take_in(batch, item)
+                return_rows(batch, work, known, current, notice)
                 for position in positions(known, current, work):
                     batch.position(position)
             return committed(batch)
@@ -183,6 +184,51 @@ def apply_chunk(batch: BatchWriter, file: PendingFile, file_id: int, chunk: Chun
         raise FileFaultError(file, error.message, refuse=True) from error
     if chunk.rejects:
         batch.quarantine(chunk.rejects)
+
+
+def return_rows(
+    batch: BatchWriter,
+    work: Sequence[Work],
+    known: Sequence[FileRecord],
+    sources: Sequence[Source],
+    notice: Notice,
+) -> None:
+    """Read older files again for the keys that replaced ones no longer have: their rows stand again.
+
+    Raises FileFaultError for a replaced file where an older one cannot be read now.
+    """
+    counting = {r.file_id: r for r in known if r.status in COUNTING}
+    replaced = {i.file.table: i for i in work if i.earlier is not None and not i.file.follows}
+    for table, item in replaced.items():
+        tried: set[int] = set()
+        while left := [f for f in batch.sought(table) if f in counting and f not in tried]:
+            tried.add(left[0])
+            record = counting[left[0]]
+            file = _as_recorded(record, known, sources, notice)
+            if file is not None:
+                _bring_back(batch, item, file, record.file_id)
+
+
+def _as_recorded(
+    record: FileRecord, known: Sequence[FileRecord], sources: Sequence[Source], notice: Notice
+) -> Work | None:
+    """A file as the ledger has it; None where it is gone, or has changed and will come by itself."""
+    others = [r for r in known if (r.source, r.path) != (record.source, record.path)]
+    own = [s for s in sources if s.name == record.source]
+    found = [w for w in pending(own, others, notice) if w.file.path == record.path]
+    if not found:
+        notice(f"{record.path} is gone: rows of table {record.table} that it had too cannot come back")
+    same = found and found[0].file.sha256 == record.sha256
+    return replace(found[0], file=replace(found[0].file, duplicate_of="")) if same else None
+
+
+def _bring_back(batch: BatchWriter, replaced: Work, older: Work, file_id: int) -> None:
+    try:
+        for chunk in older.source.read(older.file):
+            batch.bring_back(older.file.table, chunk.rows, file_id=file_id, lines=chunk.lines)
+    except (InputError, SchemaError, OSError) as error:
+        reason = f"rows come back from {older.file.path}, which cannot be read: {error}"
+        raise FileFaultError(replaced.file, reason, refuse=False) from error
 
 
 def without(work: Sequence[Work], fault: FileFaultError, notice: Notice) -> list[Work]:

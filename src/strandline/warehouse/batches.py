@@ -21,7 +21,7 @@ from strandline.schema import (
     utc_now,
     uuid7,
 )
-from strandline.warehouse import intake, keeping, maintain
+from strandline.warehouse import intake, keeping, maintain, superseded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +62,21 @@ class OpenBatch:
         definition = self.warehouse.held.table(table)
         self.warehouse.inbox.retract_file(definition, file_id)
         self.retracted.append((definition.name, file_id, by))
+
+    def sought(self, table: str) -> list[int]:
+        """The files, the newest first, that may have rows for the keys that replaced files no longer have.
+
+        Look when all files of the batch are in; then give their rows to `bring_back`.
+        """
+        definition = self.warehouse.held.table(table)
+        if not definition.key or table.lower() not in self.warehouse.inbox.tables:
+            return []
+        return superseded.seek(self.warehouse.engine, definition, intake.Incoming(definition).waiting)
+
+    def bring_back(self, table: str, rows: pa.Table, *, file_id: int, lines: pa.Array | None) -> None:
+        """Let those of an older file's rows stand again whose keys were `sought` last."""
+        wh = self.warehouse
+        wh.inbox.bring_back(wh.held.table(table), rows, file_id=file_id, lines=lines)
 
     def record_file(self, record: FileRecord) -> int:
         """Write a file into the ledger; its id marks the rows it brings."""
@@ -137,9 +152,9 @@ def commit(b: OpenBatch) -> Run:
     wh.inbox.tables.clear()
     change = maintain.Change(shared=wh.held.shared())
     for table, took in zip(waiting, taken, strict=True):
-        if took.run.inserted + took.run.deleted:
-            (change.rebuilt if took.bulk else change.tables).add(table.stored)
-            change.rows[table.stored] = took.run.inserted + took.run.deleted
+        change.add(table.stored, took.run.inserted, took.run.deleted)
+        if took.bulk:
+            change.rebuilt.add(table.stored)
     touched = change.tables or change.rebuilt
     models = [keeping.refresh(wh.engine, wh.held, m, change) for m in wh.held.ordered()] if touched else []
     done = tuple(m for m in models if m is not None)
@@ -165,6 +180,7 @@ def follow_replaced_files(b: OpenBatch) -> None:
         new = by or engine.execute(query("newest_file"), [source, path])
         if new != old:
             intake.rename_file(engine, b.warehouse.held.table(table), old, new)
+            superseded.forget_file(engine, old)
 
 
 def write_record(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from strandline.engines.base import Engine
 from strandline.errors import StrandlineError, UsageError
-from strandline.warehouse import intake
+from strandline.warehouse import intake, superseded
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.frames import to_arrow
 
@@ -64,9 +64,15 @@ class Inbox:
 
     def retract_file(self, table: TableDefinition, file_id: int) -> None:
         """Let deletions wait for the rows a file brought that are still its own."""
-        self.calls += 1
-        intake.retract_file(self.engine, table, file_id, self.calls)
+        intake.retract_file(self.engine, table, file_id)
         self.tables[table.name.lower()] = table
+
+    def bring_back(
+        self, table: TableDefinition, rows: pa.Table, *, file_id: int, lines: pa.Array | None
+    ) -> None:
+        """Let those of a file's rows wait whose keys are sought."""
+        self.take(table, rows, None, file_id=file_id, lines=lines)
+        superseded.keep_sought(self.engine, table, intake.Incoming(table).waiting, self.calls)
 
     def look_again(self, known: Mapping[str, TableDefinition]) -> None:
         """After a rollback: what waits is what the engine still has of it."""

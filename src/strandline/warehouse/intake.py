@@ -19,6 +19,7 @@ from strandline.compiler.text import exact_hash, listed, make, minus, plus, same
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import Column, TableRun
+from strandline.warehouse import superseded
 from strandline.warehouse.definitions import TableDefinition
 
 BATCH = "getvariable('strandline_batch')::BIGINT"
@@ -219,13 +220,15 @@ def cast_error(engine: Engine, table: TableDefinition, frame: pa.Table, error: E
     return InputError(error.message, where=f"table {table.name}", hint="check the frame's columns.")
 
 
-def retract_file(engine: Engine, table: TableDefinition, file_id: int, seq: int) -> int:
-    """Let deletions wait for the rows that a file brought and that are still its own."""
+def retract_file(engine: Engine, table: TableDefinition, file_id: int) -> int:
+    """Let deletions wait for the rows that a file brought and that are still its own.
+
+    They come before everything else that waits: what another file of the batch brings is not taken back.
+    """
     ensure_waiting(engine, table)
     cols = listed(table.names)
-    order = f"{seq}::BIGINT * 4294967296 + row_number() OVER ()"
     return engine.execute(
-        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, {order}, "
+        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, -1, row_number() OVER (), "
         f"_file, NULL FROM {stored(table.stored)} WHERE _file = {int(file_id)}"
     )
 
@@ -245,6 +248,9 @@ class Facts:
     deletions: int
     least: object
     greatest: object
+    retractions: int
+    first_file: int | None
+    last_file: int | None
 
     @property
     def distinct(self) -> bool:
@@ -256,7 +262,8 @@ def facts_of(engine: Engine, table: TableDefinition) -> Facts:
     first = quote(table.key[0]) if table.key else "NULL"
     keys = f"count(DISTINCT {identity(table)})" if table.key else "count(*)"
     counted = (
-        f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first})::VARCHAR, max({first})::VARCHAR"
+        f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first})::VARCHAR, max({first})::VARCHAR, "
+        "count(*) FILTER (WHERE _op < 0 AND _file IS NOT NULL), min(_file), max(_file)"
     )
     return Facts(*engine.rows(f"SELECT {counted} FROM {Incoming(table).waiting}")[0])
 
@@ -320,12 +327,12 @@ def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collecti
         last = at.part("last")
         by = f"PARTITION BY {listed(table.key)} ORDER BY _seq DESC"
         engine.execute(make(last, f"SELECT * FROM {at.waiting} QUALIFY row_number() OVER ({by}) = 1"))
+        if facts.first_file != facts.last_file:
+            superseded.note_waiting(engine, table, at.waiting, last)
     found = 0
     if not table.append_only and not all_new(engine, table, facts):
         found = engine.execute(make(known, lookup(table, last, wanted)))
     if not found:
-        nothing = f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} LIMIT 0"
-        engine.execute(make(minus(table.stored), nothing))
         fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
     hashed = f"(SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last})"
@@ -335,7 +342,14 @@ def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collecti
     rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})"
     added = engine.execute(make(plus(table.stored), new_rows(table, joined, rid)))
     old = f"SELECT t.* FROM {known} AS t JOIN {hashed} AS l ON {match} WHERE l._op < 0 OR t._h <> l._h"
-    return engine.execute(make(minus(table.stored), old)), added
+    removed = engine.execute(make(minus(table.stored), old))
+    retracted = facts.retractions > 0
+    if removed:
+        superseded.note_changed(engine, table, at.waiting, retracted=retracted)
+    if found > removed:
+        pairs = f"{hashed} AS l JOIN {known} AS t ON {match}"
+        superseded.note_unchanged(engine, table, pairs, at.waiting, retracted=retracted)
+    return removed, added
 
 
 def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
@@ -356,7 +370,7 @@ def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
     """The columns kept of removed rows: key and identity, and what models want."""
     lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
     kept = [n for n in table.names if n.lower() in lowered]
-    return f"{listed([*kept, '_rid', '_k', '_h'])}, rowid AS _row"
+    return f"{listed([*kept, '_rid', '_k', '_h', '_file'])}, rowid AS _row"
 
 
 def lookup(table: TableDefinition, last: str, wanted: Collection[str]) -> str:
@@ -378,7 +392,6 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     at, cols = Incoming(table), listed(table.names)
     target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
     if not facts.deletions:
-        engine.execute(make(minus(table.stored), f"SELECT {cols}, _rid, _k FROM {target} LIMIT 0"))
         unsorted = fresh_rid("")  # identities of a bag need be new, not in order
         fresh = new_rows(table, f"FROM {at.waiting} AS l", unsorted)
         return 0, engine.execute(make(plus(table.stored), fresh))
