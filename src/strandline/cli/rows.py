@@ -23,9 +23,13 @@ def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
     if file is not None:
         _write_parquet(rows, file)
         output.say_plain(f"wrote {counted(rows.num_rows, 'row')} to {file}")
-    elif form == "parquet":
+        return
+    from strandline.warehouse.faraway import legible
+
+    rows = legible(rows)
+    if form == "parquet":
         raise UsageError("Parquet is not for reading on a screen", hint="name a file: --parquet FILE.")
-    elif form == "json":
+    if form == "json":
         output.print_json(rows.to_pylist())
     elif form == "csv":
         output.write_csv(rows.column_names, _tuples(rows))

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from strandline.warehouse.faraway import legible
+
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
 DAY_MICROSECONDS = 86_400_000_000
+MOST_DAYS = 100_000_000
+"""Of a Duration: 64 bits of microseconds hold 106 million days."""
 
 
 def to_polars(table: pa.Table) -> pl.DataFrame:
     """The same rows as a polars DataFrame.
 
     An INTERVAL becomes a Duration with days of 24 hours; a column in which one counts months, which
-    are no fixed time, becomes text such as `1 months 2 days 3000000 microseconds`. Whole numbers wider
-    than 64 bits (a sum of BIGINT) become Int128.
+    are no fixed time, becomes text such as `1 months 2 days 3000000 microseconds`. So does a column with
+    a moment out of Python's range (`legible`), and a UNION. Whole numbers wider than 64 bits (a sum of
+    BIGINT) become Int128.
     """
     import polars as pl
+    import pyarrow as pa
     from pyarrow import types
 
+    table = legible(table)
     for index, field in enumerate(table.schema):
         if types.is_interval(field.type):
             table = table.set_column(index, field.name, _spans(table.column(index)))
+        elif types.is_union(field.type):
+            texts = [None if v is None else str(v) for v in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
     frame = pl.DataFrame(pl.from_arrow(table))
     wide = [
         f.name
@@ -45,7 +55,8 @@ def _spans(column: pa.ChunkedArray) -> pa.Array:
     data = np.frombuffer(array.buffers()[1], parts)[array.offset : array.offset + len(array)]
     missing = array.is_null().to_numpy(zero_copy_only=False)
     microseconds = data["nanoseconds"] // 1000
-    if not data["months"][~missing].any():
+    longest = np.abs(data["days"][~missing].astype(np.int64)).max(initial=0)
+    if not data["months"][~missing].any() and longest < MOST_DAYS:
         days = data["days"].astype(np.int64)
         return pa.array(days * DAY_MICROSECONDS + microseconds, pa.duration("us"), mask=missing)
     texts = [

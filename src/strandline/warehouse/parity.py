@@ -9,6 +9,7 @@ from strandline.compiler.text import exact_hash, listed, make
 from strandline.engines.base import Engine
 from strandline.schema import Parity
 from strandline.warehouse.definitions import ModelDefinition
+from strandline.warehouse.faraway import legible
 
 TOLERANCE = 1e-9
 SHOWN = 5
@@ -114,5 +115,5 @@ def sample_rows(engine: Engine, count: int, kind: str) -> list[dict[str, object]
     if not count:
         return []
     table = "strandline_ought_n" if kind == "missing" else "strandline_is_n"
-    found = engine.arrow(f"SELECT * EXCLUDE (_pair) FROM {table} LIMIT {SHOWN}").to_pylist()
+    found = legible(engine.arrow(f"SELECT * EXCLUDE (_pair) FROM {table} LIMIT {SHOWN}")).to_pylist()
     return [{"side": kind, **row} for row in found]
