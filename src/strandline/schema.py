@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 BatchKind = Literal["incremental", "base", "replay", "rebuild"]
+FileStatus = Literal["applied", "quarantined", "empty", "duplicate"]
 StrategyName = Literal["stateless", "merge", "carry", "partition", "keyed", "full"]
 
 
@@ -84,7 +85,7 @@ class FileRecord:
     sha256: str
     rows: int = 0
     rejected: int = 0
-    status: Literal["applied", "replaced", "quarantined", "empty", "duplicate"] = "applied"
+    status: FileStatus = "applied"
     modified_ns: int = 0
     file_id: int = 0
     content: str = ""

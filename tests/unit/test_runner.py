@@ -10,7 +10,7 @@ from typing import Any
 import fake_pipeline as fakes
 import pytest
 
-from strandline.errors import ConfigurationError, EngineError, InputError, RejectedError
+from strandline.errors import CompileError, ConfigurationError, EngineError, InputError, RejectedError
 from strandline.project import ModelSettings, Project, SourceSettings, WarehouseSettings, in_order
 from strandline.runner import Release, plan, prepare, refresh, release
 from strandline.schema import Column, Schema
@@ -223,6 +223,24 @@ def test_new_columns_are_added_before_the_batch(wh: Any, source: Any) -> None:
     assert said == [
         "table t: a brought the new columns y DATE",
         "table t: b brought the new columns z VARCHAR",
+    ]
+
+
+def test_new_columns_that_a_model_does_not_stand_leave_out_their_file_alone(
+    wh: Any, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ambiguous(*_: Any) -> None:
+        raise CompileError("models use it: m (column z is ambiguous)", where="adding columns to t")
+
+    monkeypatch.setattr(fakes.FakeWarehouse, "add_columns", ambiguous)
+    source.contents = {"a": [1], "b": [2]}
+    source.brings = {"b": (Column("z", "VARCHAR"),)}
+    said: list[str] = []
+    refresh(wh, [source], notice=said.append)
+    assert wh.rows() == [1]
+    cannot = "its new columns z VARCHAR cannot be added: adding columns to t: models use it: m"
+    assert [line.partition(" (column")[0] for line in said] == [
+        f"b was left out and will be tried again: {cannot}"
     ]
 
 

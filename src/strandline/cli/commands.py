@@ -249,7 +249,7 @@ def list_quarantine(
     table
         Only this table's rows.
     all
-        Also those that were released since.
+        Also those that were released, or whose file was replaced, since.
     limit
         At most this many, the newest first.
     """

@@ -99,5 +99,11 @@ INSERT INTO strandline.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, 'held', ?);
 -- name: release_reject
 UPDATE strandline.quarantine SET status = 'released' WHERE quarantine_id = ?;
 
+-- name: replace_rejects
+UPDATE strandline.quarantine SET status = 'replaced'
+WHERE status = 'held' AND table_name = ? AND file = ? AND batch_id IN (
+    SELECT b.batch_id FROM strandline.files f JOIN strandline.batches b USING (batch_seq)
+    WHERE f.source = ? AND f.path = ?);
+
 -- name: runs_of_stage
 SELECT rows_in, rows_out, seconds, strategy FROM strandline.stage_runs WHERE stage = ? ORDER BY batch_id DESC LIMIT 20;

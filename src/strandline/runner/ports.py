@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from strandline.functions import ModelFunction
-from strandline.schema import BatchKind, Column, FileRecord, Position, Reject, Run, Schema
+from strandline.schema import BatchKind, Column, FileRecord, FileStatus, Position, Reject, Run, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FileStatus = Literal["applied", "quarantined", "empty", "duplicate"]
 Notice = Callable[[str], None]
 """Takes one sentence about something a user should know but that stops nothing."""
 

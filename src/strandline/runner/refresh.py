@@ -8,18 +8,27 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from strandline.errors import InputError, SchemaError
+from strandline.errors import EngineError, InputError, SchemaError, StrandlineError
 from strandline.runner.ports import (
     COUNTING,
     Batches,
     BatchWriter,
-    FileStatus,
     Notice,
     Tables,
     ledger,
     quiet,
 )
-from strandline.schema import BatchKind, FileRecord, Position, Reject, Run, Schema, utc_now
+from strandline.schema import (
+    BatchKind,
+    Column,
+    FileRecord,
+    FileStatus,
+    Position,
+    Reject,
+    Run,
+    Schema,
+    utc_now,
+)
 from strandline.sources.base import Chunk, PendingFile, Source
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -134,15 +143,28 @@ def add_new_columns(wh: Batches, work: Sequence[Work], notice: Notice) -> list[W
         except (InputError, OSError) as problem:
             notice(_left_out(item.file, str(problem)))
             continue
+        if columns and not _widened(wh, item.file, columns, notice):
+            continue
         if columns:
-            wh.add_columns(table, columns)
             schemas[table] = {n.lower(): t for n, t in wh.tables().items()}[table.lower()]
-            notice(f"table {table}: {item.file.path} brought the new columns {_listed(columns)}")
         kept.append(item)
     return [
         replace(i, source=i.source.with_schema(schemas[i.file.table])) if i.file.table in schemas else i
         for i in kept
     ]
+
+
+def _widened(wh: Batches, file: PendingFile, columns: Sequence[Column], notice: Notice) -> bool:
+    """Add a file's new columns; False, and said, where a model does not stand them: the others go on."""
+    try:
+        wh.add_columns(file.table, columns)
+    except EngineError:
+        raise
+    except StrandlineError as problem:
+        notice(_left_out(file, f"its new columns {_listed(columns)} cannot be added: {problem}"))
+        return False
+    notice(f"table {file.table}: {file.path} brought the new columns {_listed(columns)}")
+    return True
 
 
 def take_in(batch: BatchWriter, item: Work) -> FileStatus:
