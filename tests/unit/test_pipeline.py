@@ -97,6 +97,24 @@ def test_a_corrected_file_takes_the_place_of_its_former_version(folder: Path) ->
     assert run(folder)[2] == {"cat": (1, "3.00"), "dan": (1, "4.00")}
 
 
+def held(folder: Path) -> list[tuple[str, int, str]]:
+    with sl.open(folder / "w.duckdb", read_only=True) as wh:
+        query = "SELECT file, line, status FROM strandline.quarantine ORDER BY quarantined_at, line"
+        return [tuple(row) for row in wh.sql(query).rows()]
+
+
+def test_what_was_held_of_a_replaced_file_is_held_no_longer(folder: Path) -> None:
+    arrive(folder, "a.csv", "1,ann,1", "x,bob,2")
+    arrive(folder, "b.csv", "y,cat,3")
+    run(folder)
+    arrive(folder, "a.csv", "nonsense", header="what,is,this")
+    run(folder)
+    assert held(folder) == [("a.csv", 3, "replaced"), ("b.csv", 2, "held"), ("a.csv", 0, "held")]
+    arrive(folder, "a.csv", "1,ann,1", "z,bob,2")
+    run(folder)
+    assert [status for _, _, status in held(folder)] == ["replaced", "held", "replaced", "held"]
+
+
 def test_a_new_column_widens_the_table(folder: Path) -> None:
     arrive(folder, "a.csv", "1,ann,1")
     run(folder)

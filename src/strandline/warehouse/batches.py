@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from typing import TYPE_CHECKING, Any
 
 from strandline.record import query
@@ -13,6 +14,7 @@ from strandline.schema import (
     Batch,
     BatchKind,
     FileRecord,
+    FileStatus,
     ModelRun,
     Position,
     Reject,
@@ -40,6 +42,8 @@ class OpenBatch:
     positions: list[Position] = field(default_factory=list)
     quarantined: int = 0
     run: Run | None = None
+    _may_hold: bool | None = None
+    """Whether anything was held back before this batch; None before the first look."""
 
     def apply(
         self,
@@ -61,6 +65,8 @@ class OpenBatch:
         """
         definition = self.warehouse.held.table(table)
         self.warehouse.inbox.retract_file(definition, file_id)
+        if by is not None:
+            self._replace_rejects(table, *self.warehouse.engine.rows(query("path_of_file"), [file_id])[0])
         self.retracted.append((definition.name, file_id, by))
 
     def sought(self, table: str) -> list[int]:
@@ -79,23 +85,25 @@ class OpenBatch:
         wh.inbox.bring_back(wh.held.table(table), rows, file_id=file_id, lines=lines)
 
     def record_file(self, record: FileRecord) -> int:
-        """Write a file into the ledger; its id marks the rows it brings."""
+        """Write a file into the ledger; its id marks the rows it brings.
+
+        What was held back of its former versions is held no longer.
+        """
         file_id = self.warehouse.engine.execute(query("next_file_id"))
         values = [file_id, record.source, record.table, record.path, record.size, record.sha256, record.rows]
         values += [record.rejected, record.status, record.modified_ns, self.batch.seq, naive(utc_now())]
         self.warehouse.engine.execute(query("put_file"), values)
+        self._replace_rejects(record.table, record.source, record.path)
         self.files[file_id] = record
         return file_id
 
-    def finish_file(self, file_id: int, rows: int, rejected: int, status: str) -> None:
+    def finish_file(self, file_id: int, rows: int, rejected: int, status: FileStatus) -> None:
         """What became of a file's rows."""
-        from dataclasses import replace as evolve
-
         self.warehouse.engine.execute(query("finish_file"), [rows, rejected, status, file_id])
         known = self.files.get(file_id)
         if known is None:  # a file of an earlier batch, some of whose rows were released
             return
-        self.files[file_id] = evolve(known, rows=rows, rejected=rejected, status=status, file_id=file_id)  # type: ignore[arg-type]
+        self.files[file_id] = evolve(known, rows=rows, rejected=rejected, status=status, file_id=file_id)
 
     def put_content(self, file_id: int, content: str) -> None:
         """What a cumulative file held, for the file that follows it."""
@@ -125,6 +133,13 @@ class OpenBatch:
         """Mark quarantined rows as let in; their rows are applied like any others."""
         for quarantine_id in quarantine_ids:
             self.warehouse.engine.execute(query("release_reject"), [quarantine_id])
+
+    def _replace_rejects(self, table: str, source: str, path: str) -> None:
+        if self._may_hold is None:
+            held = "SELECT count(*) FROM strandline.quarantine WHERE status = 'held'"
+            self._may_hold = bool(self.warehouse.engine.execute(held))
+        if self._may_hold:
+            self.warehouse.engine.execute(query("replace_rejects"), [table, path, source, path])
 
     def position(self, position: Position) -> None:
         """How far a source has been read, once this batch is committed."""
