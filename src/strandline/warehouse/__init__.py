@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from strandline.arguments import checked_methods
 from strandline.compiler import Plan, force, recompute_plan, unresolved_plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
@@ -20,7 +21,16 @@ from strandline.errors import (
 from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, Parity, Run, Schema, utc_now
-from strandline.warehouse import batches, definitions, intake, keeping, parity, python_models
+from strandline.warehouse import (
+    batches,
+    definitions,
+    intake,
+    keeping,
+    parity,
+    python_models,
+    remaking,
+    reshaping,
+)
 from strandline.warehouse.batches import OpenBatch
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation
@@ -28,13 +38,16 @@ from strandline.warehouse.holdings import Holdings
 from strandline.warehouse.inbox import Inbox
 from strandline.warehouse.outgoing import to_polars
 from strandline.warehouse.python_models import FunctionPlan
+from strandline.warehouse.remaking import Queries
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Explanation", "OpenBatch", "Warehouse"]
+NONE: Queries = {}
 
 
+@checked_methods
 class Warehouse:
     """One database with source tables, models, their state and the record.
 
@@ -124,30 +137,38 @@ class Warehouse:
         Models whose query takes all columns (`*`) are made anew with them, and what reads those, in
         the same commit. Raises SchemaError for a type with constraints or defaults.
         """
+        self._reshape(name, lambda old: reshaping.adding(self.engine, old, columns))
+
+    def drop_columns(self, name: str, columns: Sequence[str], *, queries: Queries = NONE) -> None:
+        """Drop columns with their values.
+
+        Raises SchemaError naming the models that use them, with nothing changed; `queries` gives new
+        queries to such models, in the same commit.
+        """
+        self._reshape(name, lambda old: reshaping.dropping(old, columns), queries)
+
+    def rename_column(self, name: str, column: str, to: str, *, queries: Queries = NONE) -> None:
+        """Rename a column. Raises SchemaError naming the models that use it and have no new query."""
+        self._reshape(name, lambda old: reshaping.renaming(old, column, to), queries)
+
+    def change_type(self, name: str, column: str, type: str, *, queries: Queries = NONE) -> None:  # noqa: A002
+        """Cast a column to another type; the models that use it are made anew, in the same commit.
+
+        Raises SchemaError where a value does not fit, keys would become equal, or a model's query no
+        longer works, with nothing changed.
+        """
+        self._reshape(name, lambda old: reshaping.retyping(self.engine, old, column, type), queries)
+
+    def _reshape(
+        self, name: str, plan: Callable[[TableDefinition], reshaping.Reshape], queries: Queries = NONE
+    ) -> None:
         self._writable()
         self._flush()
-        old = self.held.table(name)
-        added = definitions.checked_columns(
-            old.name, tuple((c.name, intake.type_of(self.engine, c)) for c in columns)
-        )
-        pairs = definitions.checked_columns(old.name, (*old.columns, *added))
-        table = TableDefinition(old.name, pairs, old.key, old.append_only)
-        above = self.held.above(old.name)
-        before = [keeping.text_of(self.held, m) for m in above]
-        with self._changing(f"adding columns to {old.name}"), self._own_batch():
-            for column, kind in added:
-                self.engine.execute(f"ALTER TABLE {stored(old.stored)} ADD COLUMN {quote(column)} {kind}")
-            self.engine.execute(intake.rehash_statement(table))
-            self.engine.execute(intake.view_statement(table))
-            self.engine.execute(query("drop_table"), [old.name])
-            self.engine.execute(query("put_table"), [old.name, definitions.to_json(table)])
-            kept = dict(self.held.tables)
-            self.held.tables[old.name.lower()] = table
-            if before != [keeping.text_of(self.held, m, again=True) for m in above]:
-                self.held.tables = kept
-                self._drop_all(above)
-                self.held.tables[old.name.lower()] = table
-                self._make_again(above)
+        change = plan(self.held.table(name))
+        for model in queries:
+            self.held.model(model)
+        with self._changing(change.doing), self._own_batch():
+            reshaping.carry_out(self.engine, self.held, change, queries)
 
     def drop_table(self, name: str) -> None:
         """Drop a source table that no model reads."""
@@ -176,12 +197,14 @@ class Warehouse:
         strategy: str | None = None,
         metadata: bool = False,
         views: bool = False,
+        queries: Queries = NONE,
     ) -> bool:
         """Compile, fill and keep a query from now on; False where it is there already, unchanged.
 
         In place of SQL it may be a function declared with `@sl.model`. A changed query, function or
-        setting rebuilds the model and what depends on it, in one commit. Raises CompileError before
-        anything is created, ModelError where the function fails.
+        setting rebuilds the model and what depends on it, in one commit; `queries` gives new queries to
+        models that depend on it and change with it. Raises CompileError before anything is created,
+        also where a dependent would no longer work, and ModelError where the function fails.
         """
         self._writable()
         if views:
@@ -194,7 +217,7 @@ class Warehouse:
             "strategy": strategy,
         }
         if not isinstance(sql, str):
-            return self._create_function(name, model_function(sql), settings)
+            return self._create_function(name, model_function(sql), settings, queries)
         known = self.held.models.get(name.lower())
         if (
             known is not None
@@ -205,18 +228,25 @@ class Warehouse:
         if known is None:
             self.held.refuse_taken(name)
         self._flush()
-        self._create_query(known, name, sql, settings)
+        self._create_query(known, name, sql, settings, queries)
         return True
 
     def _create_query(
-        self, known: ModelDefinition | None, name: str, sql: str, settings: Mapping[str, object]
+        self,
+        known: ModelDefinition | None,
+        name: str,
+        sql: str,
+        settings: Mapping[str, object],
+        queries: Queries,
     ) -> None:
         strict, strategy = bool(settings["strict"]), settings["strategy"]
         plan = force(self._compiled(name, sql, strict), str(strategy) if strategy else None)
-        shape = self._shape(name, plan.query if self.held.with_metadata(plan.reads) else sql)
-        plan = self._runnable(plan, shape)
+        shape = remaking.shape_of(
+            self.engine, name, plan.query if self.held.with_metadata(plan.reads) else sql
+        )
+        plan = remaking.runnable(self.engine, plan, shape)
         try:
-            self._install(known, name, sql, plan, shape, settings)
+            self._install(known, name, sql, plan, shape, settings, queries=queries)
         except EngineError as error:
             if plan.full_reason:
                 raise
@@ -226,7 +256,7 @@ class Warehouse:
                 raise StrictError(
                     plan.full_reason, where=f"model {name}", hint="rewrite the query."
                 ) from error
-            self._install(known, name, sql, plan, shape, settings)
+            self._install(known, name, sql, plan, shape, settings, queries=queries)
 
     def _compiled(self, name: str, sql: str, strict: bool) -> Plan:
         """The plan; a recompute of the text where its names are beyond the compiler but not the engine."""
@@ -246,7 +276,9 @@ class Warehouse:
         """Let Python models that are here already be computed in this process, by their names."""
         self._functions.update({n.lower(): model_function(f) for n, f in functions.items()})
 
-    def _create_function(self, name: str, function: ModelFunction, settings: Mapping[str, object]) -> bool:
+    def _create_function(
+        self, name: str, function: ModelFunction, settings: Mapping[str, object], queries: Queries
+    ) -> bool:
         known = self.held.models.get(name.lower())
         same = known is not None and known.function == function.declared() and known.settings == settings
         if same and self.held.sql[name.lower()] == function.text:
@@ -259,7 +291,10 @@ class Warehouse:
         plan = python_models.plan(name, function, self.held.catalog(without=name), settings)
         with self._changing(f"creating model {name}"), self._own_batch():
             definition = python_models.define(self.engine, plan, settings)
-            (self._replace if known else self._add)(definition, function.text, plan)
+            if known:
+                self._replace(definition, function.text, plan, queries)
+            else:
+                self._add(definition, function.text, plan)
         self.provide({name: function})
         return True
 
@@ -271,24 +306,18 @@ class Warehouse:
         plan: Plan,
         shape: tuple[Column, ...],
         settings: Mapping[str, object],
+        *,
+        queries: Queries,
     ) -> None:
         """Create or replace a model, in one transaction."""
         definition = definitions.model_definition(
             known.name if known else name, plan, shape, settings, self.held.catalog()
         )
         with self._changing(f"creating model {name}"), self._own_batch():
-            self._replace(definition, sql, plan) if known else self._add(definition, sql, plan)
-
-    def _runnable(self, plan: Plan, shape: tuple[Column, ...]) -> Plan:
-        """The plan, if its recompute says the same as the user's text; else a recompute of that text."""
-        try:
-            same = [c.type for c in self.engine.describe(plan.query)] == [c.type for c in shape]
-            same = same and (bool(plan.full_reason) or len(plan.output.columns) == len(shape))
-        except EngineError:
-            same = False
-        if same:
-            return plan
-        return recompute_plan(plan, "the query's text cannot be taken apart faithfully", as_written=True)
+            if known:
+                self._replace(definition, sql, plan, queries)
+            else:
+                self._add(definition, sql, plan)
 
     def drop_model(self, name: str) -> None:
         """Drop a model that no other model reads, with all its state."""
@@ -304,20 +333,14 @@ class Warehouse:
         """The plan a query would get, without creating anything."""
         return self.held.compiled(name, sql, strict)
 
-    def _shape(self, name: str, sql: str) -> tuple[Column, ...]:
-        """Names and types of the result; the engine's own complaint where it refuses the query."""
-        try:
-            shape = self.engine.describe(sql.strip().rstrip(";"))
-        except EngineError as error:
-            raise CompileError(error.message, where=f"model {name}", hint="correct the query.") from error
-        return definitions.distinctly_named(shape)
-
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
         keeping.create(self.engine, definition, plan)
         self.engine.execute(query("put_model"), [definition.name, sql, definitions.to_json(definition)])
         self.held.remember(definition, sql, plan)
 
-    def _replace(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
+    def _replace(
+        self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan, queries: Queries
+    ) -> None:
         """A changed model and everything that reads it, rebuilt."""
         above = self.held.above(definition.name)
         if definition.name.lower() in plan.reads or {a.lower() for a in above} & plan.reads:
@@ -326,39 +349,10 @@ class Warehouse:
                 where=f"model {definition.name}",
                 hint="break the cycle.",
             )
-        self._drop_all([definition.name, *above])
+        remaking.drop_all(self.engine, self.held, [definition.name, *above])
         keeping.create(self.engine, definition, plan)
-        self._store_change(definition, sql, plan)
-        self._make_again(above)
-
-    def _drop_all(self, names: Sequence[str]) -> None:
-        """What models store, the last first."""
-        for name in reversed(names):
-            keeping.drop(self.engine, self.held, self.held.models[name.lower()])
-
-    def _make_again(self, names: Sequence[str]) -> None:
-        """Models as they are defined, over inputs that were made anew."""
-        for name in names:
-            old, text = self.held.models[name.lower()], self.held.sql[name.lower()]
-            renewed, again = self._renewed(old, text)
-            keeping.create(self.engine, renewed, again)
-            text = again.function.text if isinstance(again, FunctionPlan) else text
-            self._store_change(renewed, text, again)
-
-    def _renewed(self, old: ModelDefinition, text: str) -> tuple[ModelDefinition, Plan | FunctionPlan]:
-        """A model as it is defined over inputs that were made anew."""
-        if old.function is not None:
-            made = self.held.function_plan(old, newest=True)
-            return python_models.define(self.engine, made, old.settings), made
-        again = self.held.recompiled(old)
-        shape = self._shape(old.name, text)
-        again = again if old.fallback else self._runnable(again, shape)
-        return definitions.model_definition(old.name, again, shape, old.settings, self.held.catalog()), again
-
-    def _store_change(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
-        values = [sql, definitions.to_json(definition), definition.name]
-        self.engine.execute(query("change_model"), values)
-        self.held.remember(definition, sql, plan)
+        remaking.store_change(self.engine, self.held, definition, sql, plan)
+        remaking.make_again(self.engine, self.held, above, queries)
 
     # ── changes ─────────────────────────────────────────────────────────────
 

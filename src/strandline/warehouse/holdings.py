@@ -93,9 +93,9 @@ class Holdings:
             error.where = error.where or f"model {name}"
             raise
 
-    def recompiled(self, model: ModelDefinition) -> Plan:
-        """A model's plan from its text and settings, as it was chosen when it was created."""
-        text = self.sql[model.name.lower()]
+    def recompiled(self, model: ModelDefinition, text: str | None = None) -> Plan:
+        """A model's plan from its text (or a new one) and settings, as it was chosen when it was created."""
+        text = self.sql[model.name.lower()] if text is None else text
         try:
             plan = self.compiled(model.name, text, False)
         except UnknownNameError as error:

@@ -34,12 +34,10 @@ def drop(engine: Engine, held: Holdings, model: ModelDefinition) -> None:
         maintain.drop(engine, held.plan(model.name))
 
 
-def text_of(held: Holdings, name: str, *, again: bool = False) -> str:
-    """A model's query with every `*` spelled out: as it is kept, or as it would be made `again` now."""
+def text_of(held: Holdings, name: str) -> str:
+    """A model's query as it is kept, with every `*` spelled out."""
     model = held.models[name.lower()]
-    if model.function is not None:
-        return held.sql[name.lower()]
-    return (held.recompiled(model) if again else held.plan(model.name)).query
+    return held.sql[name.lower()] if model.function is not None else held.plan(model.name).query
 
 
 def refresh(
