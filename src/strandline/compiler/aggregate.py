@@ -21,6 +21,8 @@ from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
 
 ROWS = "_n"
+TAKEN = " - d.{r}"
+"""The end of a merge that takes what was removed; left out where nothing was."""
 INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Type.INTERVAL}
 
 
@@ -131,7 +133,7 @@ def counter(name: str, arg: str | None, condition: str) -> Accumulator:
     count = "count(*)" if arg is None else f"count({arg})"
     text = f"{count} FILTER (WHERE {condition})"
     come, gone = (f"{count} FILTER (WHERE _w {sign} 0 AND {condition})" for sign in "><")
-    return Accumulator(name, text, come, gone, "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+    return Accumulator(name, text, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
 
 
 def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
@@ -143,7 +145,7 @@ def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
         merge = "coalesce(o.{n}, 0) + d.{i}"
         redo = f"count({value}) FILTER (WHERE _w < 0 AND {condition}) > 0"
         return Accumulator(name, base, come, None, merge, redo)
-    return Accumulator(name, base, come, gone, "coalesce(o.{n}, 0) + d.{i} - d.{r}")
+    return Accumulator(name, base, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
 
 
 def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
@@ -228,17 +230,19 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     added = render(stage.input, "plus", changed)
     removed = render(stage.input, "minus", changed)
     sides = [f"SELECT *, {w} AS _w FROM ({text}) AS s" for w, text in ((1, added), (-1, removed)) if text]
+    if not sides:
+        return []
     touched = scratch(stage.table, "touched")
     groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in groups_of(stage)]
     by = f" GROUP BY {', '.join(sql(o.expr) for o in groups_of(stage))}" if groups else ""
     body = " UNION ALL ".join(f"SELECT * FROM ({s}) AS x" for s in sides)
-    parts = delta_columns(stage)
+    parts = delta_columns(stage, removing=removed is not None)
     inner = f"SELECT {', '.join(groups + parts)} FROM ({body}) AS b{by}"
     steps = [
         Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t WHERE _in > 0"), "in"),
         Step(make(minus(stage.table), old_rows(stage, keys, touched)), "minus", ("in",)),
     ]
-    steps += merged(stage, keys, touched) if stage.strategy == "merge" else []
+    steps += merged(stage, keys, touched, removed is not None) if stage.strategy == "merge" else []
     if stage.strategy == "keyed":
         redone = with_values(stage, raw_select(stage, restricted(stage, touched)))
         steps.append(Step(make(plus(stage.table), finish(stage, redone)), "plus", ("in",)))
@@ -253,13 +257,15 @@ def columns(stage: Stage) -> list[str]:
     return [*names, *(o.name for o in stage.stored_post), "_k"]
 
 
-def delta_columns(stage: Stage) -> list[str]:
+def delta_columns(stage: Stage, *, removing: bool) -> list[str]:
     """What one batch adds to and takes from each accumulator of a group."""
     parts = ["count(*) AS _in"]
     if stage.strategy != "merge":
         return parts
     for a in state(stage):
         parts.append(f"{a.inserted} AS {r.quote(a.name + '+')}")
+        if not removing:
+            continue
         if a.removed is not None:
             parts.append(f"{a.removed} AS {r.quote(a.name + '-')}")
         else:
@@ -285,10 +291,10 @@ def restricted(stage: Stage, touched: str) -> str:
     return f"SELECT b.* FROM ({source}) AS b SEMI JOIN ({keys}) AS t ON {' AND '.join(terms)}"
 
 
-def merged(stage: Stage, keys: list[str], touched: str) -> list[Step]:
+def merged(stage: Stage, keys: list[str], touched: str, removing: bool) -> list[Step]:
     """Old accumulators combined with the change; groups that must be reread are."""
     again = scratch(stage.table, "again")
-    redo = redo_condition(stage)
+    redo = redo_condition(stage) if removing else ""
     joined = (
         f"FROM {touched} AS d LEFT JOIN {minus(stage.table)} AS o ON d._k = o._k AND {same(keys, 'd', 'o')}"
     )
@@ -301,7 +307,8 @@ def merged(stage: Stage, keys: list[str], touched: str) -> list[Step]:
     cols = [f"d.{r.quote(k)}" for k in keys]
     for a in state(stage):
         q = {"n": r.quote(a.name), "i": r.quote(a.name + "+"), "r": r.quote(a.name + "-")}
-        cols.append(f"{a.merge.format(**q)} AS {r.quote(a.name)}")
+        merge = a.merge if removing else a.merge.removesuffix(TAKEN)
+        cols.append(f"{merge.format(**q)} AS {r.quote(a.name)}")
     combined = f"SELECT {', '.join(cols)} {joined} WHERE NOT {flag}"
     combined = f"SELECT * FROM ({combined}) AS m" + (f" WHERE {r.quote(ROWS)} > 0" if keys else "")
     steps.append(Step(make(plus(stage.table), finish(stage, with_values(stage, combined))), "plus", ("in",)))

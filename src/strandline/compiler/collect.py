@@ -27,15 +27,17 @@ def fill(stage: Stage) -> str:
 def program(stage: Stage, changed: Changed) -> list[Step]:
     """Refresh from the input's change; what did not really change is not written."""
     cols, table = listed(columns(stage)), stage.table
+    removed, added = rows(stage, "minus", changed), rows(stage, "plus", changed)
     steps = []
-    for part, name in (("minus", minus(table)), ("plus", plus(table))):
-        text = rows(stage, part, changed) or f"SELECT * FROM ({fill(stage)}) AS e WHERE FALSE"
-        steps.append(Step(make(name, text), part))
+    if removed:
+        steps.append(Step(make(minus(table), removed), "minus"))
+    if added:
+        steps.append(Step(make(plus(table), added), "plus"))
     matched = f"s._k = m._k AND {same(list(stage.ids), 's', 'm')}"
     gone = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE {matched}"
     return [
         *steps,
-        *consolidate(stage, columns(stage), ("plus", "minus")),
+        *(consolidate(stage, columns(stage), ("plus", "minus")) if removed and added else []),
         Step(gone, when=("minus",)),
         Step(
             f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",

@@ -14,6 +14,7 @@ right row touches, before and after. None stands for the empty relation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from strandline.compiler import relations as r
@@ -23,17 +24,26 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 Changed = frozenset[str]
+"""Sides of stored tables: `data/x+` where rows came, `data/x-` where rows went; the others are empty."""
+
+
+def sides(tables: Iterable[str]) -> Changed:
+    """Both sides of these tables."""
+    return frozenset(f"{table}{side}" for table in tables for side in "+-")
+
+
+def touches(changed: Changed, tables: Iterable[str]) -> bool:
+    """True where any side of any of the tables changed."""
+    return bool(changed & sides(tables))
 
 
 def render(node: r.Relation, part: str, changed: Changed) -> str | None:
     """A SELECT for one reading of a relation; None where that reading is empty for certain."""
-    if part in ("plus", "minus") and not r.tables(node) & changed:
-        return None
     match node:
         case r.Scan():
             return scan(node, part, changed)
         case r.Constant():
-            return node.sql
+            return None if part in ("plus", "minus") else node.sql
         case r.Unnest():
             below = render(node.input, part, changed)
             place = f"generate_subscripts({sql(node.elements)}, 1) AS {r.quote(node.place)}"
@@ -55,18 +65,21 @@ def render(node: r.Relation, part: str, changed: Changed) -> str | None:
     raise AssertionError(f"{type(node).__name__} is a stage boundary")
 
 
-def scan(node: r.Scan, part: str, changed: Changed) -> str:
+def scan(node: r.Scan, part: str, changed: Changed) -> str | None:
     """A stored table or its change set."""
+    came, went = (f"{node.table}{side}" in changed for side in "+-")
+    if part in ("plus", "minus") and not (came if part == "plus" else went):
+        return None
     cols = ", ".join(f"t.{r.quote(s)} AS {r.quote(n)}" for n, s in node.columns)
     if part in ("plus", "minus"):
         return f"SELECT {cols} FROM {plus(node.table) if part == 'plus' else minus(node.table)} AS t"
     now = f"SELECT {cols} FROM {stored(node.table)} AS t"
-    if part == "new" or node.table not in changed:
+    if part == "new" or not (came or went):
         return now
     places = dict(node.columns)
     ids = [places[i] for i in node.ids]
-    kept = f"{now} ANTI JOIN {plus(node.table)} AS d ON {same(ids, 't', 'd')}"
-    if part == "kept":
+    kept = f"{now} ANTI JOIN {plus(node.table)} AS d ON {same(ids, 't', 'd')}" if came else now
+    if part == "kept" or not went:
         return kept
     return f"{kept} UNION ALL SELECT {cols} FROM {minus(node.table)} AS t"
 

@@ -50,7 +50,7 @@ def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> 
     found = make(equal, f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b")
     matched = f"USING {equal} AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
     drops = [
-        Step(f"DELETE FROM {side} AS s {matched}", when=(*when, "equal"))
-        for side in (plus(table), minus(table))
+        Step(f"DELETE FROM {side} AS s {matched}", f"-{name}", ("equal",))
+        for side, name in ((plus(table), "plus"), (minus(table), "minus"))
     ]
     return [Step(found, "equal", when), *drops]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strandline.compiler import relations as r
-from strandline.compiler.delta import Changed
+from strandline.compiler.delta import Changed, touches
 from strandline.compiler.finish import finish
 from strandline.compiler.plan import Lookup, Stage
 from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch
@@ -17,7 +17,8 @@ def lookup_steps(
     """Stored rows that meet a changed lookup row, before and after, in history and head alike."""
     table, cols = stage.table, listed(columns)
     before, after = scratch(table, "shown"), scratch(table, "shown after")
-    hits = " OR ".join(hit(look) for look in stage.lookups if look.scan.table in changed)
+    moved = (look for look in stage.lookups if touches(changed, [look.scan.table]))
+    hits = " OR ".join(hit(look, changed) for look in moved)
     parts = [f"SELECT {cols}, 0 AS _back FROM {history} AS s WHERE {hits}"]
     if head:
         parts.append(f"SELECT {cols}, _back FROM {head} AS s WHERE {hits}")
@@ -41,13 +42,15 @@ def lookup_steps(
     return steps
 
 
-def hit(look: Lookup) -> str:
+def hit(look: Lookup, changed: Changed) -> str:
     """True for stored rows whose lookup row changed."""
     own = set(r.columns(look.scan))
     pairs = [(a, b) if a in own else (b, a) for a, b in r.equalities(look.on) if (a in own) != (b in own)]
     right, left = pairs[0]
     name = r.quote(dict(look.scan.columns)[right])
-    keys = f"SELECT {name} FROM {plus(look.scan.table)} UNION SELECT {name} FROM {minus(look.scan.table)}"
+    table = look.scan.table
+    both = ((f"{table}+", plus(table)), (f"{table}-", minus(table)))
+    keys = " UNION ".join(f"SELECT {name} FROM {rows}" for side, rows in both if side in changed)
     return f"s.{r.quote(left)} IN ({keys})"
 
 

@@ -19,8 +19,9 @@ DIALECT = "duckdb"
 class Step:
     """One statement of a program.
 
-    `into` names the result of a counting statement; `when` lists results that
-    must be non-zero (`!name`: zero) for the statement to run.
+    `into` names the count that the statement's result is added to (`-name`:
+    taken from); `when` lists counts that must be above zero (`a|b`: one of
+    them) for the statement to run.
     """
 
     sql: str

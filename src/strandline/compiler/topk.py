@@ -46,31 +46,39 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     """Refresh from the input's change. With an offset every touched key is read again."""
     top, table = operator(stage), stage.table
     key = bucket(top.partition)
-    added, removed = (render(stage.input, p, changed) for p in ("plus", "minus"))
-    empty = f"SELECT * FROM ({render(stage.input, 'new', frozenset())}) AS e WHERE FALSE"
-    come, gone = scratch(table, "in+"), scratch(table, "in-")
-    again = scratch(table, "again")
-    lost = f"SELECT DISTINCT g._k FROM {gone} AS g"
-    if not top.offset:
-        lost += f" JOIN {stored(table)} AS s ON s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
-    else:
-        lost += f" UNION SELECT _k FROM {come}"
+    sides = [(render(stage.input, part, changed), part) for part in ("plus", "minus")]
+    if not any(text for text, _ in sides):
+        return []
+    added, removed = (scratch(table, f"in {part}") if text else "" for text, part in sides)
+    steps = [
+        Step(make(scratch(table, f"in {part}"), f"SELECT *, {key} AS _k FROM ({text}) AS i"), "in")
+        for text, part in sides
+        if text
+    ]
+    again = reread_keys(stage, added, removed)
+    redone = scratch(table, "again")
+    unless = f" WHERE _k NOT IN (SELECT _k FROM {redone})" if again else ""
+    candidates = [f"SELECT {listed(stage.raw)} FROM {rows}{unless}" for rows in (minus(table), added) if rows]
+    touched = [f"SELECT _k FROM {rows}" for rows in (added, redone if again else "") if rows]
+    old = f"SELECT * FROM {stored(table)} WHERE _k IN ({' UNION '.join(touched)})"
+    fresh = finish(stage, best(stage, " UNION ALL ".join(candidates)))
     source = render(stage.input, "new", frozenset()) or ""
-    reread = f"SELECT * FROM ({source}) AS b WHERE {key} IN (SELECT _k FROM {again})"
-    kept = f"SELECT {listed(stage.raw)} FROM {minus(table)} WHERE _k NOT IN (SELECT _k FROM {again})"
-    fresh = f"SELECT {listed(stage.raw)} FROM {come} WHERE _k NOT IN (SELECT _k FROM {again})"
-    touched = f"SELECT _k FROM {come} UNION SELECT _k FROM {again}"
+    reread = f"SELECT * FROM ({source}) AS b WHERE {key} IN (SELECT _k FROM {redone})"
+    if again:
+        steps.append(Step(make(redone, again), "again", ("in",)))
     return [
-        Step(make(come, f"SELECT *, {key} AS _k FROM ({added or empty}) AS i"), "in+"),
-        Step(make(gone, f"SELECT *, {key} AS _k FROM ({removed or empty}) AS i"), "in-"),
-        Step(make(again, lost), "again"),
-        Step(make(minus(table), f"SELECT * FROM {stored(table)} WHERE _k IN ({touched})"), "minus"),
-        Step(make(plus(table), finish(stage, best(stage, f"{kept} UNION ALL {fresh}"))), "plus"),
+        *steps,
+        Step(make(minus(table), old), "minus", ("in",)),
+        Step(make(plus(table), fresh), "plus", ("in",)),
         Step(f"INSERT INTO {plus(table)} BY NAME {finish(stage, best(stage, reread))}", "plus", ("again",)),
-        *[unconditional(s) for s in replace_rows(stage, columns(stage))],
+        *replace_rows(stage, columns(stage)),
     ]
 
 
-def unconditional(step: Step) -> Step:
-    """Without the guard on a counted input, which this operator does not count."""
-    return Step(step.sql, step.into, tuple(w for w in step.when if w != "in"))
+def reread_keys(stage: Stage, added: str, removed: str) -> str:
+    """The keys that lost one of their best; with an offset all touched ones. "" where there are none."""
+    if operator(stage).offset:
+        return " UNION ".join(f"SELECT _k FROM {rows}" for rows in (added, removed) if rows)
+    matched = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
+    lost = f"SELECT DISTINCT g._k FROM {removed} AS g JOIN {stored(stage.table)} AS s ON {matched}"
+    return lost if removed else ""

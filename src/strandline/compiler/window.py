@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
-from strandline.compiler.delta import Changed, render
+from strandline.compiler.delta import Changed, render, touches
 from strandline.compiler.finish import consolidate, finish
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
 from strandline.compiler.lookups import lookup_steps
@@ -120,13 +120,13 @@ def fill(stage: Stage) -> str:
 def program(stage: Stage, changed: Changed) -> list[Step]:
     """Refresh from the change of the input, or of the lookups, or of both."""
     steps: list[Step] = [
-        Step(make(minus(stage.table), empty(stage))),
-        Step(make(plus(stage.table), empty(stage))),
+        Step(make(minus(stage.table), empty(stage)), when=("shared",)),
+        Step(make(plus(stage.table), empty(stage)), when=("shared",)),
     ]
-    if changed & r.tables(stage.input):
+    if touches(changed, r.tables(stage.input)):
         steps += input_program(stage, changed)
     # lookups go second: rows that the input's change wrote already show the new ones and cancel here
-    if stage.lookups and changed & {look.scan.table for look in stage.lookups}:
+    if touches(changed, {look.scan.table for look in stage.lookups}):
         steps += lookup_steps(
             stage, changed, columns(stage), history(stage), head(stage) if stage.back else ""
         )
@@ -143,30 +143,35 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
     late = scratch(table, "late")
     steps: list[Step] = []
     come, gone = (side(stage, changed, part, steps) for part in ("plus", "minus"))
+    touched = " UNION ".join(f"SELECT _k FROM {rows} AS t" for rows in (come, gone) if rows)
+    when = ("in+|in-",)
     if not stage.back:
-        steps.append(Step(make(late, f"SELECT _k FROM {come} AS c UNION SELECT _k FROM {gone} AS g"), "late"))
-        return steps + redo(stage, come, gone, late)
+        found = [Step(make(late, touched), "late", when)] if touched else []
+        return [*steps, *found, *redo(stage, come, gone, late)]
     heads = scratch(table, "heads")
-    touched = f"SELECT _k FROM {come} AS c UNION SELECT _k FROM {gone} AS g"
-    steps += [
-        Step(make(heads, f"SELECT *, rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"), "heads"),
-        Step(make(late, late_buckets(stage, come, gone, heads)), "late"),
-        *carry(stage, come, heads, late),
+    known = f"SELECT *, rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"
+    return [
+        *steps,
+        Step(make(heads, known), "heads", when),
+        Step(make(late, late_buckets(stage, come, gone, heads)), "late", when),
+        *retire(stage, heads),
+        *(carry(stage, come, heads, late) if come else []),
         *redo(stage, come, gone, late),
     ]
-    return steps
 
 
 def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
     """The input's added or removed rows with their bucket: read in place where that is a mere scan.
 
-    Of removed rows only the partition and the identity matter, so that the
-    sources need not fetch the rest of an old row.
+    Empty text where there are none for certain. Of removed rows only the
+    partition and the identity matter, so that the sources need not fetch the
+    rest of an old row.
     """
     name = {"plus": "in+", "minus": "in-"}[part]
     node = stage.input if part == "plus" else removal(stage)
     text = render(node, part, changed)
-    text = text or f"SELECT * FROM ({render(node, 'new', frozenset())}) AS e WHERE FALSE"
+    if text is None:
+        return ""
     rows = f"SELECT *, {bucket(operator(stage).partition)} AS _k FROM ({text}) AS i"
     if all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(node)):
         steps.append(Step(f"SELECT count(*) FROM ({rows}) AS c", name))
@@ -189,15 +194,25 @@ def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     terms = list(window.order) + ([] if stage.strict else [*window.ties, *missing_ids(stage)])
     after = precedes("h", "f", terms)
     matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
-    return (
-        f"SELECT _k FROM {gone} AS g UNION SELECT f._k FROM {come} AS f JOIN {heads} AS h ON {matched} "
-        f"WHERE h._back = 1 AND NOT ({after})"
-    )
+    last = f"{heads} AS h ON {matched} WHERE h._back = 1"
+    behind = f"SELECT f._k FROM {come} AS f JOIN {last} AND NOT ({after})"
+    lost = f"SELECT _k FROM {gone} AS g"
+    return " UNION ".join(text for text, rows in ((lost, gone), (behind, come)) if rows)
 
 
 def missing_ids(stage: Stage) -> list[r.Order]:
     used = {o.column for o in operator(stage).order + operator(stage).ties}
     return [r.Order(i) for i in last_resort(stage) if i not in used]
+
+
+def retire(stage: Stage, heads: str) -> list[Step]:
+    """The touched partitions' heads go; new ones are written from what is evaluated next."""
+    cols = listed(columns(stage))
+    gone = f"INSERT INTO {minus(stage.table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}"
+    return [
+        Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",)),
+        Step(gone, "minus", ("heads", "shared")),
+    ]
 
 
 def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
@@ -209,14 +224,8 @@ def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     was_open = f"coalesce(_was <= {stage.open}, TRUE)"
     return [
         Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
-        Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",)),
         Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
         Step(write(head(stage), f"{cols}, _back", rows, f"_back <= {stage.back}"), when=("carried",)),
-        Step(
-            f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}",
-            "minus",
-            ("heads", "shared"),
-        ),
         Step(
             f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}",
             "plus",
@@ -241,8 +250,10 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     own = listed(r.columns(stage.input), "s.")
     left = [before, f"({old_heads})"] if stage.open else [before]
-    stay = [f"SELECT {own} FROM {rows} AS s ANTI JOIN {gone} AS g ON {removed}" for rows in left]
-    source = " UNION ALL ".join([*stay, f"SELECT {below} FROM {come} AS c WHERE {in_late}"])
+    unless = f" ANTI JOIN {gone} AS g ON {removed}" if gone else ""
+    stay = [f"SELECT {own} FROM {rows} AS s{unless}" for rows in left]
+    fresh = [f"SELECT {below} FROM {come} AS c WHERE {in_late}"] if come else []
+    source = " UNION ALL ".join([*stay, *fresh])
     when = ("late",)
     return [
         Step(make(before, old), "before", when),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from strandline.compiler import Plan, Stage, programs
+from strandline.compiler.delta import Changed
 from strandline.compiler.relations import quote
 from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
@@ -25,21 +26,44 @@ WRITTEN = ("carried", "new", "shown+")
 
 @dataclass
 class Change:
-    """What this refresh changed so far: stored tables with a change set, and those made anew."""
+    """What this refresh changed so far: rows that came and went, by stored table, and tables made anew."""
 
-    tables: set[str] = field(default_factory=set)
+    came: dict[str, int] = field(default_factory=dict)
+    went: dict[str, int] = field(default_factory=dict)
     rebuilt: set[str] = field(default_factory=set)
-    rows: dict[str, int] = field(default_factory=dict)
     shared: frozenset[str] = frozenset()
+
+    def add(self, table: str, came: int, went: int) -> None:
+        """Announce a table's change set to what reads it."""
+        self.came[table], self.went[table] = came, went
+
+    @property
+    def tables(self) -> set[str]:
+        """Those with a change set."""
+        return {t for t in self.came if self.size(t)} - self.rebuilt
+
+    def size(self, table: str) -> int:
+        """Rows that came and went."""
+        return self.came.get(table, 0) + self.went.get(table, 0)
+
+    def rows(self, tables: Iterable[str]) -> int:
+        """Rows that came to and went from these tables."""
+        return sum(self.size(t) for t in tables)
+
+    def sides(self, tables: Iterable[str]) -> Changed:
+        """The sides of these tables that are not empty: what a program has to read."""
+        known = [t for t in tables if t not in self.rebuilt]
+        came = {f"{t}+" for t in known if self.came.get(t)}
+        return frozenset(came | {f"{t}-" for t in known if self.went.get(t)})
 
 
 @dataclass
 class Programs:
-    """Programs made once per stage and set of changed tables; dropped when a model changes."""
+    """Programs made once per stage and sides of tables that changed; dropped when a model changes."""
 
-    made: dict[tuple[str, frozenset[str]], list[Step]] = field(default_factory=dict)
+    made: dict[tuple[str, Changed], list[Step]] = field(default_factory=dict)
 
-    def of(self, stage: Stage, changed: frozenset[str]) -> list[Step]:
+    def of(self, stage: Stage, changed: Changed) -> list[Step]:
         key = (stage.table, changed)
         if key not in self.made:
             self.made[key] = programs.refresh(stage, changed)
@@ -117,7 +141,7 @@ def refresh(
         runs = [
             r for s in plan.stages if (r := run_stage(engine, definition.name, s, change, made)) is not None
         ]
-    rows_in = sum(change.rows.get(t, 0) for t in touched)
+    rows_in = change.rows(touched)
     last = runs[-1] if runs else None
     out = last.rows_out if last is not None and last.stage == definition.table else 0
     reason = next((r.reason for r in reversed(runs)), "no stage was touched")
@@ -140,11 +164,11 @@ def rebuild_reason(engine: Engine, plan: Plan, definition: ModelDefinition, chan
     """Why filling anew is the way: an input was made anew, or so much changed that it is cheaper."""
     if set(definition.inputs) & change.rebuilt:
         return "an input was filled for the first time or anew"
-    changed = max((change.rows.get(t, 0) for t in definition.inputs), default=0)
+    changed = max((change.size(t) for t in definition.inputs), default=0)
     if changed < REBUILD_ROWS or plan.full_reason:
         return ""
     for table in definition.inputs:
-        rows = change.rows.get(table, 0)
+        rows = change.size(table)
         if rows >= REBUILD_ROWS:
             total = max(1, engine.execute(f"SELECT count(*) FROM {stored(table)}"))
             if rows / total > REBUILD_SHARE:
@@ -160,7 +184,7 @@ def rebuild(
     create(engine, plan, definition)
     change.rebuilt |= {definition.table, *(s.table for s in plan.stages)}
     rows = engine.execute(f"SELECT count(*) FROM {stored(definition.table)}")
-    rows_in = sum(change.rows.get(t, 0) for t in definition.inputs)
+    rows_in = change.rows(definition.inputs)
     seconds = time.perf_counter() - started
     stage = StageRun(definition.name, definition.table, "query", "full", why, rows_in, rows, seconds)
     return ModelRun(definition.name, "full", why, rows_in, rows, seconds, (stage,))
@@ -168,35 +192,32 @@ def rebuild(
 
 def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Programs) -> StageRun | None:
     """Run one stage's program if anything it reads has changed."""
-    changed = stage.reads & change.tables
+    changed = change.sides(stage.reads)
     if not changed:
         return None
     started = time.perf_counter()
     counts = {"shared": int(stage.table in change.shared)}
-    for step in made.of(stage, frozenset(changed)):
-        if all(bool(counts.get(w.removeprefix("!"), 0)) != w.startswith("!") for w in step.when):
+    for step in made.of(stage, changed):
+        if wanted(step, counts):
             count = engine.execute(step.sql)
             if step.into is not None:
-                counts[step.into] = counts.get(step.into, 0) + count
-    return stage_run(engine, model, stage, change, counts, time.perf_counter() - started)
+                name, sign = step.into.removeprefix("-"), -1 if step.into.startswith("-") else 1
+                counts[name] = counts.get(name, 0) + sign * count
+    return stage_run(model, stage, change, counts, time.perf_counter() - started)
 
 
-def stage_run(
-    engine: Engine, model: str, stage: Stage, change: Change, counts: dict[str, int], seconds: float
-) -> StageRun:
+def wanted(step: Step, counts: Mapping[str, int]) -> bool:
+    """True where the counts that the step waits for are above zero."""
+    return all(any(counts.get(name, 0) for name in names.split("|")) for names in step.when)
+
+
+def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], seconds: float) -> StageRun:
     """The record of a stage's run; its change is announced to what reads it."""
-    rows_in = sum(change.rows.get(t, 0) for t in stage.reads & change.tables)
-    if counts.get("in") == 0:
-        out = 0
-    elif counts["shared"]:
-        out = sum(
-            engine.execute(f"SELECT count(*) FROM {t}") for t in (plus(stage.table), minus(stage.table))
-        )
-    else:
-        out = max(counts.get("plus", 0) + counts.get("minus", 0), sum(counts.get(c, 0) for c in WRITTEN))
-    if out:
-        change.tables.add(stage.table)
-        change.rows[stage.table] = out
+    rows_in = change.rows(stage.reads)
+    came, went = (0, 0) if counts.get("in") == 0 else (counts.get("plus", 0), counts.get("minus", 0))
+    change.add(stage.table, came, went)
+    # a windowed stage that nobody reads hands nothing on, but has written
+    out = came + went if counts["shared"] else max(came + went, sum(counts.get(c, 0) for c in WRITTEN))
     strategy, reason = stage.strategy, stage.reason
     if strategy == "carry" and counts.get("late"):
         late = f"{counts['late']} partitions had late, changed or removed rows and were recomputed"
@@ -220,18 +241,16 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"
     gone = f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}"
     come = f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}"
-    differing = engine.execute(make(minus(table), gone)) + engine.execute(make(plus(table), come))
+    went, came = engine.execute(make(minus(table), gone)), engine.execute(make(plus(table), come))
     engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
     engine.execute(
         f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) SELECT {cols}, _rid, _k, "
         f"getvariable('strandline_batch')::BIGINT FROM {plus(table)}"
     )
-    if differing:
-        change.tables.add(table)
-        change.rows[table] = differing
-    rows_in = sum(change.rows.get(t, 0) for t in definition.inputs)
+    change.add(table, came, went)
+    rows_in = change.rows(definition.inputs)
     seconds = time.perf_counter() - started
-    return StageRun(definition.name, table, "query", "full", plan.full_reason, rows_in, differing, seconds)
+    return StageRun(definition.name, table, "query", "full", plan.full_reason, rows_in, came + went, seconds)
 
 
 def dependents(models: Iterable[ModelDefinition], name: str) -> list[str]:

@@ -326,9 +326,13 @@ def all_keys(engine: Engine, made: FunctionPlan) -> str:
 
 def touched_keys(engine: Engine, made: FunctionPlan, change: Change) -> str:
     """A temporary table of the keys that occur in the changed rows."""
-    return keys_in(
-        engine, made, lambda f: [plus(f.table), minus(f.table)] if f.table in change.tables else [], "touched"
-    )
+    return keys_in(engine, made, lambda f: changed_rows(f, change), "touched")
+
+
+def changed_rows(feed: Feed, change: Change) -> list[str]:
+    """The tables of a feed's change set that are not empty."""
+    found = change.sides([feed.table])
+    return [rows(feed.table) for side, rows in (("+", plus), ("-", minus)) if f"{feed.table}{side}" in found]
 
 
 def keys_in(engine: Engine, made: FunctionPlan, places: Callable[[Feed], list[str]], what: str) -> str:
@@ -354,20 +358,19 @@ def refresh(
         return None
     started = time.perf_counter()
     if not engine.execute(f"SELECT count(*) FROM {stored(made.table)}"):
-        strategy, reason, out = first_fill(engine, made, definition, change)
+        strategy, reason, written = first_fill(engine, made, definition, change)
     else:
-        strategy, reason, out = exchange(engine, made, definition, change)
-        if out:
-            change.tables.add(made.table)
-    if out:
-        change.rows[made.table] = out
-    rows_in = sum(change.rows.get(t, 0) for t in read)
+        strategy, reason, written = exchange(engine, made, definition, change)
+    change.add(made.table, *written)
+    out = sum(written)
+    rows_in = change.rows(read)
     seconds = time.perf_counter() - started
     stage = StageRun(definition.name, made.table, "function", strategy, reason, rows_in, out, seconds)
     return ModelRun(definition.name, strategy, reason, rows_in, out, seconds, (stage,))
 
 
-Outcome = tuple[StrategyName, str, int]
+Outcome = tuple[StrategyName, str, tuple[int, int]]
+"""Strategy, reason, and how many rows came and went."""
 
 
 def first_fill(engine: Engine, made: FunctionPlan, definition: ModelDefinition, change: Change) -> Outcome:
@@ -376,7 +379,7 @@ def first_fill(engine: Engine, made: FunctionPlan, definition: ModelDefinition, 
     create(engine, made, definition)
     change.rebuilt.add(made.table)
     rows = engine.execute(f"SELECT count(*) FROM {stored(made.table)}")
-    return "full", "nothing was stored yet: filled from all rows", rows
+    return "full", "nothing was stored yet: filled from all rows", (rows, 0)
 
 
 def exchange(engine: Engine, made: FunctionPlan, definition: ModelDefinition, change: Change) -> Outcome:
@@ -386,7 +389,7 @@ def exchange(engine: Engine, made: FunctionPlan, definition: ModelDefinition, ch
         new = computed(engine, made, definition, everything(made), all_keys(engine, made))
         return "full", why, replace_rows(engine, made, definition, new, "")
     if made.function.rowwise:
-        out = rowwise(engine, made, definition)
+        out = rowwise(engine, made, definition, change)
         if out is not None:
             return made.strategy, made.reason, out
         new = computed(engine, made, definition, everything(made), "")
@@ -420,8 +423,10 @@ def whole_reason(made: FunctionPlan, change: Change) -> str:
     )
 
 
-def replace_rows(engine: Engine, made: FunctionPlan, definition: ModelDefinition, new: str, keys: str) -> int:
-    """Put the new rows in place of the stored ones (of the keys, or all); how many rows really differ."""
+def replace_rows(
+    engine: Engine, made: FunctionPlan, definition: ModelDefinition, new: str, keys: str
+) -> tuple[int, int]:
+    """Put the new rows in place of the stored ones (of the keys, or all); those that came and went."""
     table, names = made.table, [n for n, _, _ in definition.columns]
     cols, old, fresh = listed(names), scratch(table, "old"), scratch(table, "fresh")
     copy = f"row_number() OVER (PARTITION BY {cols}"
@@ -444,35 +449,41 @@ def replace_rows(engine: Engine, made: FunctionPlan, definition: ModelDefinition
     return written(engine, table, cols)
 
 
-def written(engine: Engine, table: str, cols: str) -> int:
-    """Carry the change set over into the stored table; its size."""
+def written(engine: Engine, table: str, cols: str) -> tuple[int, int]:
+    """Carry the change set over into the stored table: how many rows came and went."""
     gone = engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
     come = engine.execute(
         f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) "
         f"SELECT {cols}, _rid, _k, {BATCH} FROM {plus(table)}"
     )
-    return gone + come
+    return come, gone
 
 
-def rowwise(engine: Engine, made: FunctionPlan, definition: ModelDefinition) -> int | None:
+def rowwise(
+    engine: Engine, made: FunctionPlan, definition: ModelDefinition, change: Change
+) -> tuple[int, int] | None:
     """Add the results of the added rows, take back those of the removed; None where they are not there."""
     table, one, names = made.table, made.feeds[0], [n for n, _, _ in definition.columns]
     rest = [f.rows(stored(f.table)) for f in made.feeds[1:]]
-    come = computed(engine, made, definition, [one.rows(plus(one.table)), *rest], "", "come")
-    gone = computed(engine, made, definition, [one.rows(minus(one.table)), *rest], "", "gone")
+    there = change.sides([one.table])
+    none = f"{one.rows(stored(one.table))} LIMIT 0"
+    added = one.rows(plus(one.table)) if f"{one.table}+" in there else none
+    removed = one.rows(minus(one.table)) if f"{one.table}-" in there else none
+    come = computed(engine, made, definition, [added, *rest], "", "come")
+    gone = computed(engine, made, definition, [removed, *rest], "", "gone")
     cols, wanted = listed([*names, "_k"]), scratch(table, "wanted")
     taken = f"(SELECT {cols} FROM {gone} EXCEPT ALL SELECT {cols} FROM {come})"
     count = engine.execute(make(wanted, f"SELECT *, count(*) AS _n FROM {taken} AS g GROUP BY ALL"))
     expected = engine.execute(f"SELECT coalesce(sum(_n), 0)::BIGINT FROM {wanted}") if count else 0
     copies = f"row_number() OVER (PARTITION BY {listed(names, 's.')} ORDER BY s._rid) <= w._n"
     match = f"s._k = w._k AND {same(names, 's', 'w')}"
-    kept = listed([*names, "_rid", "_k"], "s.")
-    rows = f"SELECT {kept} FROM {stored(table)} AS s JOIN {wanted} AS w ON {match}"
+    whole = listed([*names, "_rid", "_k"], "s.")
+    rows = f"SELECT {whole} FROM {stored(table)} AS s JOIN {wanted} AS w ON {match}"
     if engine.execute(make(minus(table), f"{rows} QUALIFY {copies}")) != expected:
         return None
-    added = f"(SELECT {cols} FROM {come} EXCEPT ALL SELECT {cols} FROM {gone})"
+    kept = f"(SELECT {cols} FROM {come} EXCEPT ALL SELECT {cols} FROM {gone})"
     engine.execute(
-        make(plus(table), f"SELECT *, row_number() OVER () + {BATCH} * 4294967296 AS _rid FROM {added} AS c")
+        make(plus(table), f"SELECT *, row_number() OVER () + {BATCH} * 4294967296 AS _rid FROM {kept} AS c")
     )
     return written(engine, table, listed(names))
 
