@@ -11,6 +11,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.catalog import Catalog, Readable
+from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
@@ -41,9 +42,11 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
         r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
     }
     try:
+        mark_using(query)
         tree = qualify(query.copy(), schema=schema, dialect=dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
+    mend_using(tree)
     expand_named_windows(tree)
     tree = annotate_types(tree, schema=schema, dialect=dialect)
     break_ties(tree, catalog)
