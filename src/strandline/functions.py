@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from strandline.arguments import checked
 from strandline.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +53,7 @@ class ModelFunction:
         return {"name": self.name, "rowwise": self.rowwise, **{n: list(v) for n, v in lists.items()}}
 
 
+@checked
 def model(
     *,
     keys: Sequence[str] = (),

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from strandline import local, runner
-from strandline.errors import EngineError, InputError, LockedError, StrandlineError
+from strandline.arguments import called, checked_methods
+from strandline.errors import EngineError, InputError, LockedError, StrandlineError, UsageError
 from strandline.local import LocalServer, Reading, RemoteWarehouse, Status
 from strandline.local.answers import Handler
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, load_project
@@ -39,6 +40,7 @@ IDLE_SECONDS = 5.0
 """How long after a batch a watching pipeline lets the engine tidy its files."""
 
 
+@called("open")
 def open_warehouse(
     path: str | Path = "warehouse.duckdb",
     *,
@@ -58,6 +60,8 @@ def open_warehouse(
     from strandline.warehouse import Warehouse
 
     name = str(path)
+    if not name or "\0" in name:
+        raise UsageError(f"{name!r} is no path", where="open()", hint='name a file, or ":memory:".')
     settings = {"read_only": read_only, "threads": threads, "memory_limit": memory_limit}
     engine = _connect(name, settings, patience)
     if read_only or not local.is_file(name):
@@ -91,6 +95,7 @@ def build_source(settings: SourceSettings, directory: Path) -> Source:
     return FilesSource(settings.name, settings.table, folder, settings.schema, checked)
 
 
+@checked_methods
 class Pipeline:
     """A project and its warehouse. One thread uses it; `stop` may be called from any.
 
@@ -123,6 +128,10 @@ class Pipeline:
         `notice` takes a sentence whenever something happens that stops nothing (a model rebuilt, a
         file left out). Raises ConfigurationError naming file and line.
         """
+        if "\0" in str(directory):
+            raise UsageError(
+                f"{str(directory)!r} is no path", where="load()", hint="name the project's folder."
+            )
         return cls(load_project(directory, environment=environment), role=role, notice=notice)
 
     @property

@@ -15,7 +15,9 @@ SOURCE = ROOT / "src" / "strandline"
 # The longest matching name decides, so `engines.base` may lie below `engines`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("schema", "units", "functions"),
+    ("schema", "units"),
+    ("arguments",),
+    ("functions",),
     ("compiler", "zset", "checks", "engines.base", "sources.base"),
     ("engines", "sources", "record"),
     ("warehouse",),

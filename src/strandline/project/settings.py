@@ -109,7 +109,9 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Section:
             f"it is not valid TOML: {problem}", where=file.name, hint="correct the line."
         ) from None
     except OSError as problem:
-        raise ConfigurationError(f"it cannot be read: {problem.strerror}", where=str(file)) from problem
+        raise ConfigurationError(
+            f"it cannot be read: {problem.strerror}", where=str(file), hint="name the project's folder."
+        ) from problem
     raw = Section(file, _line_numbers(text), (), values)
     expanded = _expand(values, (), raw, os.environ if environment is None else environment)
     return Section(file, raw.lines, (), expanded)

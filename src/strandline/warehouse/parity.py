@@ -7,6 +7,7 @@ import time
 from strandline.compiler.relations import quote
 from strandline.compiler.text import exact_hash, listed, make
 from strandline.engines.base import Engine
+from strandline.errors import UsageError
 from strandline.schema import Parity
 from strandline.warehouse.definitions import ModelDefinition
 from strandline.warehouse.faraway import legible
@@ -24,6 +25,8 @@ def compare(
     With `sample` (a share between 0 and 1) only rows whose hash falls into that
     share are compared: the same rows on both sides.
     """
+    if sample is not None and not 0 < sample <= 1:
+        raise UsageError(f"sample is {sample}, not a share of the rows", hint="give one such as 0.01.")
     started = time.perf_counter()
     names = [n for n, _, _ in definition.columns]
     cols = listed(names)
