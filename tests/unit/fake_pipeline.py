@@ -25,6 +25,7 @@ CREATE TABLE strandline.files (file_id BIGINT, source VARCHAR, table_name VARCHA
 CREATE TABLE strandline.quarantine (quarantine_id UUID DEFAULT uuid(), batch_id VARCHAR, table_name VARCHAR,
   file VARCHAR, line BIGINT, reason VARCHAR, raw VARCHAR, status VARCHAR DEFAULT 'held',
   quarantined_at TIMESTAMP DEFAULT now()::TIMESTAMP);
+CREATE TABLE strandline.tables (name VARCHAR, definition JSON);
 CREATE TABLE strandline.models (name VARCHAR, sql VARCHAR, definition JSON);
 CREATE TABLE rows (table_name VARCHAR, x BIGINT, file_id BIGINT, line BIGINT);
 """
@@ -51,7 +52,10 @@ class FakeWarehouse:
         self.calls.append(f"create_table {name} {[c.name for c in columns]} key={key}")
         self.schemas[name] = Schema(tuple(columns), tuple(key or ()), append_only)
 
-    def add_columns(self, table: str, columns: Sequence[Column]) -> None:
+    def models_using(self, table: str, columns: Sequence[str]) -> list[str]:
+        return []
+
+    def add_columns(self, table: str, columns: Sequence[Column], *, found: bool = False) -> None:
         self.calls.append(f"add_columns {table} {[c.name for c in columns]}")
         old = self.schemas[table]
         self.schemas[table] = Schema((*old.columns, *columns), old.key, old.append_only)

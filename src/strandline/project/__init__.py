@@ -39,7 +39,7 @@ STRATEGIES = ("merge", "carry", "partition", "keyed", "full")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _WORD = re.compile(r"\w+")
-_COMMON_SOURCE: tuple[str, ...] = ("kind", "table", "key", "columns", "append_only")
+_COMMON_SOURCE: tuple[str, ...] = ("kind", "table", "key", "columns", "renamed", "append_only")
 
 SOURCE_KINDS: Mapping[str, Mapping[str, Reader]] = {
     "files": {
@@ -73,13 +73,17 @@ class WarehouseSettings:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """One `[sources.NAME]`; `options` holds what only its kind knows, already checked."""
+    """One `[sources.NAME]`; `options` holds what only its kind knows, already checked.
+
+    `renamed` says how columns were called before: (name, earlier name).
+    """
 
     name: str
     kind: str
     table: str
     schema: Schema
     options: Mapping[str, Any] = field(default_factory=dict)
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,22 @@ def _source(section: Section) -> SourceSettings:
     options = {n: section.get(n, read) for n, read in own.items() if n in section.values}
     if kind == "files" and "path" not in options:
         section.need("path", text, '"landing/…"  (the folder its files arrive in)')
-    return SourceSettings(name, kind, table, _schema(section), options)
+    schema = _schema(section)
+    return SourceSettings(name, kind, table, schema, options, _renamed(section.child("renamed"), schema))
+
+
+def _renamed(section: Section, schema: Schema) -> tuple[tuple[str, str], ...]:
+    """`new = "old"` for columns that had another name; the new one is among the columns, the old one not."""
+    pairs = tuple((name, section.get(name, text)) for name in section.values)
+    for new, old in pairs:
+        for name, wanted in ((new, True), (old, False)):
+            if (schema.type_of(name) is not None) != wanted:
+                raise section.error(
+                    f"{new} = {old!r}: {name!r} is {'not' if wanted else 'still'} among the columns",
+                    setting=new,
+                    hint='write  new_name = "old_name"  and only the new one among the columns.',
+                )
+    return pairs
 
 
 def _schema(section: Section) -> Schema:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from strandline.project import ModelSettings, Project
+from strandline.runner.columns import missing_columns, with_new_names
 from strandline.runner.ports import Records, ledger, records
-from strandline.runner.prepare import dropped, missing_columns, stored_models, what_changed
+from strandline.runner.prepare import dropped, stored_models, what_changed
 from strandline.runner.refresh import Work, pending, with_tables
 from strandline.schema import BatchKind, Schema
 from strandline.sources.base import Source
@@ -93,7 +94,7 @@ def plan(
     kind: BatchKind | None = None,
 ) -> RunPlan:
     """What a run would do to this warehouse. Raises what the run would raise before its batch."""
-    tables = wh.tables()
+    tables = with_new_names(wh.tables(), project)
     work = pending(with_tables(wh, sources), ledger(wh))[: project.max_files_per_batch]
     columns = _columns_to_add(project, tables)
     return RunPlan(

@@ -157,7 +157,7 @@ def add_new_columns(wh: Batches, work: Sequence[Work], notice: Notice) -> list[W
 def _widened(wh: Batches, file: PendingFile, columns: Sequence[Column], notice: Notice) -> bool:
     """Add a file's new columns; False, and said, where a model does not stand them: the others go on."""
     try:
-        wh.add_columns(file.table, columns)
+        wh.add_columns(file.table, columns, found=True)
     except EngineError:
         raise
     except StrandlineError as problem:

@@ -131,13 +131,13 @@ class Warehouse:
             self.engine.execute(query("put_table"), [name, definitions.to_json(table)])
         self.held.tables[name.lower()] = table
 
-    def add_columns(self, name: str, columns: Sequence[Column]) -> None:
-        """Add columns at the end, NULL for the rows that are there.
+    def add_columns(self, name: str, columns: Sequence[Column], *, found: bool = False) -> None:
+        """Add columns at the end, NULL for the rows that are there; `found` in a file, declared by nobody.
 
         Models whose query takes all columns (`*`) are made anew with them, and what reads those, in
         the same commit. Raises SchemaError for a type with constraints or defaults.
         """
-        self._reshape(name, lambda old: reshaping.adding(self.engine, old, columns))
+        self._reshape(name, lambda old: reshaping.adding(self.engine, old, columns, found=found))
 
     def drop_columns(self, name: str, columns: Sequence[str], *, queries: Queries = NONE) -> None:
         """Drop columns with their values.
@@ -158,6 +158,10 @@ class Warehouse:
         longer works, with nothing changed.
         """
         self._reshape(name, lambda old: reshaping.retyping(self.engine, old, column, type), queries)
+
+    def models_using(self, name: str, columns: Sequence[str]) -> list[str]:
+        """The models that could not do without these columns of a table, with those that read them."""
+        return reshaping.users(self.held, self.held.table(name), columns)
 
     def _reshape(
         self, name: str, plan: Callable[[TableDefinition], reshaping.Reshape], queries: Queries = NONE

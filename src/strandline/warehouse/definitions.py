@@ -26,6 +26,8 @@ class TableDefinition:
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...] = ()
     append_only: bool = False
+    found: tuple[str, ...] | None = ()
+    """Columns that nobody declared: files brought them. None where that was not recorded yet."""
 
     @property
     def stored(self) -> str:
@@ -103,7 +105,8 @@ def to_json(definition: TableDefinition | ModelDefinition) -> str:
 def table_from_json(text: str) -> TableDefinition:
     raw = json.loads(text)
     columns = tuple((n, t) for n, t in raw["columns"])
-    return TableDefinition(raw["name"], columns, tuple(raw["key"]), raw["append_only"])
+    found = tuple(raw["found"]) if raw.get("found") is not None else None
+    return TableDefinition(raw["name"], columns, tuple(raw["key"]), raw["append_only"], found)
 
 
 def model_from_json(text: str) -> ModelDefinition:

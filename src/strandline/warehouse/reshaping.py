@@ -37,13 +37,14 @@ class Reshape:
 # ── the four changes ──────────────────────────────────────────────────────────────────────────
 
 
-def adding(engine: Engine, old: TableDefinition, columns: Sequence[Column]) -> Reshape:
-    """Columns at the end, NULL in the rows there are."""
+def adding(engine: Engine, old: TableDefinition, columns: Sequence[Column], *, found: bool) -> Reshape:
+    """Columns at the end, NULL in the rows there are; `found` in a file, declared by nobody."""
     kinds = tuple((c.name, intake.type_of(engine, c)) for c in columns)
     added = definitions.checked_columns(old.name, kinds)
     pairs = definitions.checked_columns(old.name, (*old.columns, *added))
     alter = tuple(f"{altered(old)} ADD COLUMN {quote(n)} {t}" for n, t in added)
-    return Reshape(old, evolve(old, columns=pairs), alter, f"adding columns to {old.name}")
+    known = (*(old.found or ()), *(n for n, _ in added)) if found else old.found
+    return Reshape(old, evolve(old, columns=pairs, found=known), alter, f"adding columns to {old.name}")
 
 
 def dropping(old: TableDefinition, names: Sequence[str]) -> Reshape:
@@ -158,6 +159,19 @@ def rewrite(engine: Engine, change: Reshape) -> None:
     engine.execute(intake.view_statement(new))
     engine.execute(query("drop_table"), [new.name])
     engine.execute(query("put_table"), [new.name, definitions.to_json(new)])
+
+
+def users(held: Holdings, table: TableDefinition, columns: Sequence[str]) -> list[str]:
+    """The models that would not work without these columns, and those that read them."""
+    without = dropping(evolve(table, key=()), columns).new
+    above = held.above(table.name)
+    before = {name: keeping.text_of(held, name) for name in above}
+    try:
+        held.tables[table.name.lower()] = without
+        broken, _ = compiled_anew(held, above, before, {})
+    finally:
+        held.tables[table.name.lower()] = table
+    return [n for n in above if {n, *read_by(held, n)} & set(broken)]
 
 
 def compiled_anew(
