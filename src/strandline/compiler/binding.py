@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregates import AGGREGATE_NAMES
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.names import Names
 from strandline.compiler.qualify import TIE
@@ -20,34 +19,83 @@ Scope = dict[tuple[str, str], str]
 
 @dataclass(frozen=True)
 class Lowered:
-    """A relation and the query's output columns: (name as written, column of the relation)."""
+    """A relation and the query's output columns: (name as written, column of the relation).
+
+    `keys` are the columns that tie a correlated subquery's rows to outer ones.
+    """
 
     node: r.Relation
     outputs: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The distinct values of the outer columns that a subquery names: (alias, column) → column of `node`."""
+
+    node: r.Relation
+    columns: tuple[tuple[tuple[str, str], str], ...]
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Expressions over a subquery's own columns that its outer query equates with something."""
+
+    exprs: tuple[exp.Expr, ...]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What lowering passes down: what can be read, names in use, CTEs and outer scopes in reach.
+    """What lowering passes down: what can be read, names in use, CTEs, how a subquery is correlated.
 
-    `lower` is the rule for whole queries, which the rules for their parts come back to.
+    `lower` is the rule for whole queries, which the rules for their parts come back to. A CTE that
+    names outer columns stays as written, and is lowered where it is used.
     """
 
     catalog: Catalog
     names: Names
     lower: Callable[[exp.Expr, Context], Lowered]
-    ctes: Mapping[str, Lowered] = field(default_factory=dict)
-    outer: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    ctes: Mapping[str, Lowered | exp.CTE] = field(default_factory=dict)
+    correlation: Domain | Keyed | None = None
 
 
-def bind(expr: exp.Expr, scope: Scope, ctx: Context) -> exp.Expr:
+def copied(inner: Lowered, ctx: Context) -> Lowered:
+    """A use of a lowered query: its columns under names of their own, so that it can be used twice."""
+    mapping: dict[str, str] = {}
+    for name, internal in inner.outputs:
+        mapping.setdefault(internal, ctx.names.fresh(name))
+    for internal in (*inner.keys, *r.ids(inner.node)):
+        if internal not in mapping:
+            mapping[internal] = ctx.names.fresh(internal)
+    outs = tuple(r.Out(fresh, r.column(internal)) for internal, fresh in mapping.items())
+    node = r.Project(inner.node, outs, tuple(mapping[i] for i in r.ids(inner.node)))
+    outputs = tuple((n, mapping[c]) for n, c in inner.outputs)
+    return Lowered(node, outputs, tuple(mapping[k] for k in inner.keys))
+
+
+def empty_value(out: r.Out) -> exp.Expr:
+    """The aggregate's column, or what the aggregate is over no rows: counts are 0, the rest NULL."""
+    col = r.column(out.name)
+    head = out.expr.this if isinstance(out.expr, exp.Filter) else out.expr
+    named = isinstance(head, exp.Anonymous) and head.name.lower() in ZERO_WHEN_EMPTY
+    if named or isinstance(head, COUNTS):
+        return exp.Coalesce(this=col, expressions=[exp.Literal.number(0)])
+    col.type = out.expr.type
+    return col
+
+
+COUNTS = (exp.Count, exp.CountIf, exp.ApproxDistinct, exp.RegrCount)
+ZERO_WHEN_EMPTY = frozenset(["count_star", "countif", "entropy"])
+
+
+def bind(expr: exp.Expr, scope: Scope) -> exp.Expr:
     """Qualified references → unique names; subqueries are left for their own rules."""
 
     def one(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Query):
             return node
         if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
-            name = scope.get((node.table, node.name)) or ctx.outer.get((node.table, node.name))
+            name = scope.get((node.table, node.name))
             if name is None:
                 raise UnsupportedError(f"the reference {node.sql()} cannot be resolved here")
             bound = r.column(name)
@@ -98,44 +146,6 @@ def rename(expr: exp.Expr, mapping: Mapping[str, str]) -> exp.Expr:
 def refuse_subqueries(expr: exp.Expr | None) -> None:
     if expr is not None and expr.find(exp.Query):
         raise UnsupportedError("a subquery in this place has no incremental rule")
-
-
-def is_aggregate(node: exp.Expr) -> bool:
-    """True for aggregate functions, also those the parser knows only by name."""
-    if isinstance(node, exp.AggFunc):
-        return True
-    return isinstance(node, exp.Anonymous) and node.name.lower() in AGGREGATE_NAMES
-
-
-def aggregate_units(expr: exp.Expr) -> Iterator[exp.Expr]:
-    """The outermost aggregate calls (with FILTER, WITHIN GROUP …), not those that are window functions."""
-    if isinstance(expr, exp.Query):
-        return
-    if isinstance(expr, exp.Window):
-        yield from window_parts(expr)
-        return
-    wrapped = expr
-    while isinstance(wrapped, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
-        wrapped = wrapped.this
-    if is_aggregate(wrapped):
-        yield expr
-        return
-    for child in expr.iter_expressions():
-        yield from aggregate_units(child)
-
-
-def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
-    """Aggregates inside a window call's arguments and specification."""
-    head = window.this
-    while isinstance(head, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)):
-        if isinstance(head, exp.Filter):
-            yield from aggregate_units(head.expression)
-        head = head.this
-    for child in head.iter_expressions():
-        yield from aggregate_units(child)
-    for part in [*(window.args.get("partition_by") or []), window.args.get("order")]:
-        if part is not None:
-            yield from aggregate_units(part)
 
 
 def order_terms(order: exp.Order | None, ties: bool) -> list[exp.Ordered]:

@@ -2,25 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace as evolve
+
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.binding import Context, Lowered, Scope, bind, refuse_subqueries, rename
+from strandline.compiler.binding import (
+    Context,
+    Domain,
+    Keyed,
+    Lowered,
+    Scope,
+    bind,
+    copied,
+    refuse_subqueries,
+    rename,
+    replace,
+)
+from strandline.compiler.correlation import domain_rows, from_outside, inside
+from strandline.compiler.free import free
 from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.subqueries import lower_predicate, outermost, scalars
 from strandline.compiler.text import DIALECT
 
+Source = tuple[r.Relation, Scope]
+"""A relation, and the names under which its columns are known."""
 
-def lower_from(select: exp.Select, ctx: Context) -> tuple[r.Relation, Scope]:
-    """The joined FROM items and the names they bring into scope."""
+
+def lower_from(select: exp.Select, ctx: Context, start: Source | None = None) -> Source:
+    """The joined FROM items and the names they bring into scope, beside those of `start`."""
     from_ = select.args.get("from_")
     if from_ is None:
-        raise UnsupportedError("a query without FROM reads no table")
-    node, scope = lower_source(from_.this, ctx)
+        return start or one_row(ctx)
+    if start is None:
+        node, scope = lower_source(from_.this, ctx)
+    else:
+        node, scope = lower_join(*start, exp.Join(this=from_.this), ctx)
     for join in from_.this.args.get("joins") or []:
         node, scope = lower_join(node, scope, join, ctx)
     for join in select.args.get("joins") or []:
         node, scope = lower_join(node, scope, join, ctx)
     return node, scope
+
+
+def correlated_from(select: exp.Select, ctx: Context) -> tuple[r.Relation, Scope, tuple[str, ...]]:
+    """FROM of a subquery with the columns that tie its rows to outer ones."""
+    alone = evolve(ctx, correlation=None)
+    match ctx.correlation:
+        case Keyed(exprs):
+            node, scope = lower_from(select, alone)
+            kept = [r.Out(c, r.column(c)) for c in r.columns(node)]
+            keys = [r.Out(ctx.names.fresh("key"), bind(e, scope)) for e in exprs]
+            return r.Project(node, (*kept, *keys), r.ids(node)), scope, tuple(k.name for k in keys)
+        case Domain() as domain:
+            base, outer, names = domain_rows(domain, ctx)
+            if select.args.get("from_") is None:
+                return base, outer, names
+            if from_outside(select, ctx):
+                outward = any(j.side in ("RIGHT", "FULL") for j in select.args.get("joins") or [])
+                if outward:
+                    raise UnsupportedError("RIGHT and FULL JOIN over outer columns have no incremental rule")
+                return *lower_from(select, alone, (base, outer)), names
+            node, scope = lower_from(select, alone)
+            return r.Join("inner", base, node, exp.true()), {**outer, **scope}, names
+    return *lower_from(select, alone), ()
+
+
+def one_row(ctx: Context) -> Source:
+    """What a SELECT without FROM is evaluated over."""
+    place = ctx.names.fresh("place")
+    return r.Constant(f"SELECT 1 AS {r.quote(place)}", (place,), (place,)), {}
 
 
 def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -37,7 +89,10 @@ def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
     if not isinstance(source, exp.Table) or not source.name or source.args.get("joins"):
         raise UnsupportedError(f"{source.key} in FROM has no incremental rule")
     if source.name in ctx.ctes:
-        return renamed(ctx.ctes[source.name], alias, source, ctx)
+        cte = ctx.ctes[source.name]
+        if isinstance(cte, exp.CTE):
+            raise UnsupportedError("a CTE over outer columns has no incremental rule in this place")
+        return renamed(cte, alias, source, ctx)
     return scan(source, alias, ctx)
 
 
@@ -64,7 +119,7 @@ def unnested(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tu
     plain = len(source.expressions) == 1 and not source.args.get("offset") and not join.args.get("side")
     if not plain:
         raise UnsupportedError("this form of UNNEST has no incremental rule")
-    elements = bind(source.expressions[0], scope, ctx)
+    elements = bind(source.expressions[0], scope)
     refuse_subqueries(elements)
     title = (alias_columns(source) or ["unnest"])[0]
     node = r.Unnest(left, elements, ctx.names.fresh(title), ctx.names.fresh("place"))
@@ -101,18 +156,18 @@ def alias_columns(source: exp.Expr) -> list[str]:
 
 
 def renamed(inner: Lowered, alias: str, source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
-    """A use of a subquery or CTE: its columns under names of their own, so that it can be used twice."""
+    """A use of a subquery or CTE and the names that it brings."""
+    used = copied(inner, ctx)
+    return used.node, names_of(alias, source, used.outputs)
+
+
+def names_of(alias: str, source: exp.Expr, outputs: Sequence[tuple[str, str]]) -> Scope:
+    """(alias, column) → column; of two columns with one name, the first is meant."""
     aliases = alias_columns(source)
-    mapping: dict[str, str] = {}
     scope: Scope = {}
-    for i, (name, internal) in enumerate(inner.outputs):
-        fresh = mapping.setdefault(internal, ctx.names.fresh(name))
-        # of two columns with one name, the first is meant
-        scope.setdefault((alias, aliases[i] if i < len(aliases) else name.lower()), fresh)
-    for internal in r.ids(inner.node):
-        mapping.setdefault(internal, ctx.names.fresh(internal))
-    outs = tuple(r.Out(fresh, r.column(internal)) for internal, fresh in mapping.items())
-    return r.Project(inner.node, outs, tuple(mapping[i] for i in r.ids(inner.node))), scope
+    for i, (name, internal) in enumerate(outputs):
+        scope.setdefault((alias, aliases[i] if i < len(aliases) else name.lower()), internal)
+    return scope
 
 
 def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -120,13 +175,20 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
     if isinstance(join.this, exp.Unnest):
         return unnested(left, scope, join, ctx)
-    if method in ("ASOF", "POSITIONAL") or isinstance(join.this, (exp.Lateral, exp.Unnest)):
+    if method in ("ASOF", "POSITIONAL") or isinstance(join.this, exp.Unnest):
         raise UnsupportedError(f"{method or join.this.key.upper()} joins have no incremental rule")
     if join.args.get("using") or method == "NATURAL":
         raise UnsupportedError("this form of USING or NATURAL has no incremental rule")
-    right, right_scope = lower_source(join.this, ctx)
+    right, right_scope, tied = lower_partner(left, scope, join.this, ctx)
+    if tied and side in ("RIGHT", "FULL"):
+        raise UnsupportedError(f"{side} JOIN with a correlated subquery has no incremental rule")
     both = {**scope, **right_scope}
-    on = bind(join.args["on"], both, ctx) if join.args.get("on") is not None else None
+    written = r.conjuncts(join.args.get("on"))
+    late = [] if side or kind in ("SEMI", "ANTI") else [t for t in written if t.find(exp.Query)]
+    terms = [bind(t, both) for t in written if t not in late]
+    left, right, mapping = with_values(left, right, terms, (scope, right_scope), ctx)
+    terms = [*tied, *(replace(t, mapping) for t in terms)]
+    on = exp.and_(*terms) if terms else None
     refuse_subqueries(on)
     if kind in ("SEMI", "ANTI") or side in ("SEMI", "ANTI"):
         return r.SemiJoin(left, right, on, anti="ANTI" in (kind, side)), scope
@@ -134,7 +196,43 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
         return r.Join("left", right, left, on), both
     if side == "FULL":
         return full_join(left, right, on, ctx, both)
-    return r.Join("left" if side == "LEFT" else "inner", left, right, on), both
+    joined: r.Relation = r.Join("left" if side == "LEFT" else "inner", left, right, on)
+    for term in late:
+        joined = lower_predicate(joined, term, both, ctx)
+    return joined, both
+
+
+def with_values(
+    left: r.Relation, right: r.Relation, terms: Sequence[exp.Expr], scopes: tuple[Scope, Scope], ctx: Context
+) -> tuple[r.Relation, r.Relation, dict[exp.Expr, exp.Expr]]:
+    """Subqueries in an outer join's condition become columns of the side that they depend on."""
+    mapping: dict[exp.Expr, exp.Expr] = {}
+    for sub in (s for t in terms for s in outermost(t)):
+        named = r.references(sub) - {name for _, name in free(sub)}
+        outer = set(free(sub))
+        if named <= set(scopes[1].values()) and outer <= set(scopes[1]):
+            right, more = scalars(right, [sub], scopes[1], ctx)
+        elif named <= set(scopes[0].values()) and outer <= set(scopes[0]):
+            left, more = scalars(left, [sub], scopes[0], ctx)
+        else:
+            raise UnsupportedError("a subquery over both sides of an outer join has no incremental rule")
+        mapping.update(more)
+    return left, right, mapping
+
+
+def lower_partner(
+    left: r.Relation, scope: Scope, source: exp.Expr, ctx: Context
+) -> tuple[r.Relation, Scope, tuple[exp.Expr, ...]]:
+    """The right side of a join; a subquery that names columns of the left one is tied to its rows."""
+    cte = ctx.ctes.get(source.name) if isinstance(source, exp.Table) else None
+    holder = cte if isinstance(cte, exp.CTE) else source
+    query = holder.this if isinstance(holder, (exp.Subquery, exp.Lateral, exp.CTE)) else None
+    if not isinstance(query, exp.Query) or not free(query):
+        return *lower_source(source, ctx), ()
+    side = inside(left, query, scope, ctx)
+    titled = source if alias_columns(source) else holder
+    outputs = list(zip(query.named_selects, side.outputs, strict=True))
+    return side.node, names_of(source.alias_or_name, titled, outputs), side.on
 
 
 def full_join(

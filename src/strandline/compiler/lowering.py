@@ -10,7 +10,8 @@ from strandline.compiler import relations as r
 from strandline.compiler import selecting as s
 from strandline.compiler.binding import Context, Lowered
 from strandline.compiler.catalog import Catalog
-from strandline.compiler.joining import lower_from
+from strandline.compiler.free import free
+from strandline.compiler.joining import correlated_from
 from strandline.compiler.names import Names
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.setops import lower_set_operation
@@ -45,9 +46,12 @@ def with_ctes(query: exp.Expr, ctx: Context) -> Context:
         return ctx
     if with_.args.get("recursive"):
         raise UnsupportedError("a recursive CTE has no incremental rule")
-    ctes = dict(ctx.ctes)
+    ctes: dict[str, Lowered | exp.CTE] = dict(ctx.ctes)
     for cte in with_.expressions:
-        inner = lower(cte.this, evolve(ctx, ctes=ctes))
+        if free(cte.this):
+            ctes[cte.alias] = cte
+            continue
+        inner = lower(cte.this, evolve(ctx, ctes=ctes, correlation=None))
         aliases = [c.name for c in cte.args["alias"].columns]
         named = zip(aliases, inner.outputs, strict=False)
         ctes[cte.alias] = Lowered(inner.node, tuple((a, o[1]) for a, o in named)) if aliases else inner
@@ -57,13 +61,14 @@ def with_ctes(query: exp.Expr, ctx: Context) -> Context:
 def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     """FROM, WHERE, GROUP BY, HAVING, windows, QUALIFY, SELECT, DISTINCT, LIMIT, in that order."""
     refuse_clauses(select)
-    node, scope = lower_from(select, ctx)
+    node, scope, keys = correlated_from(select, ctx)
     where = select.args.get("where")
-    for predicate in r.conjuncts(where.this) if where is not None else []:
+    terms = r.conjuncts(where.this) if where is not None else []
+    for predicate in sorted(terms, key=lambda t: t.find(exp.Query) is not None):
         node = lower_predicate(node, predicate, scope, ctx)
-    clauses = s.Clauses.of(select, scope, ctx)
+    clauses = s.Clauses.of(select, scope, keys)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)
-    node, clauses = s.lower_grouping(node, clauses, ctx)
+    node, clauses, scope = s.lower_grouping(node, clauses, scope, ctx)
     node, clauses = s.lower_late_subqueries(node, clauses, scope, ctx)
     for having in r.conjuncts(clauses.having):
         node = r.Filter(node, having)

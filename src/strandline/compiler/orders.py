@@ -17,28 +17,14 @@ def operator(stage: Stage) -> r.Window:
 
 def is_total(operator: r.Window, below: r.Relation) -> bool:
     """True where the user's own order, with the partition, tells all rows apart."""
-    named = {*operator.partition, *(o.column for o in operator.order)}
-    return not operator.ties and bool(operator.order) and identity_known(below, named)
-
-
-def identity_known(node: r.Relation, named: set[str]) -> bool:
-    """True where the named columns cover a unique key of the relation."""
-    match node:
-        case r.Filter() | r.TopK():
-            return identity_known(node.input, named)
-        case r.Project():
-            back = {o.source for o in node.outs if o.source is not None and o.name in named}
-            return identity_known(node.input, {b for b in back if b})
-        case r.Join() if r.lookup(node):
-            return identity_known(node.left, named)
-        case r.Scan():
-            return (bool(node.unique) and set(node.unique) <= named) or set(node.ids) <= named
-    return bool(r.ids(node)) and set(r.ids(node)) <= named
+    named = frozenset((*operator.partition, *(o.column for o in operator.order)))
+    return not operator.ties and bool(operator.order) and r.tells_apart(below, named)
 
 
 def over(stage: Stage, function: r.Out) -> str:
     """A function's whole OVER clause; peers are kept apart only where the function wants it."""
-    if isinstance(function.expr.this, (exp.Rank, exp.DenseRank)) and not operator(stage).order:
+    call = function.expr.this
+    if isinstance(call, (exp.Rank, exp.DenseRank)) and not operator(stage).order and not call.find(exp.Order):
         return "1::BIGINT"  # all rows are peers; DuckDB 2.0.0 may crash on dense_rank() OVER ()
     window = operator(stage)
     spec = function.expr.args.get("spec")
@@ -51,8 +37,8 @@ def over(stage: Stage, function: r.Out) -> str:
 def last_resort(stage: Stage) -> tuple[str, ...]:
     """Identities end an order that is not total without them; equal orders share one sort."""
     window = operator(stage)
-    named = {*window.partition, *(o.column for o in window.order + window.ties)}
-    return () if identity_known(stage.input, named) else stage.ids
+    named = frozenset((*window.partition, *(o.column for o in window.order + window.ties)))
+    return () if r.tells_apart(stage.input, named) else stage.ids
 
 
 def needs_ids(function: r.Out) -> bool:

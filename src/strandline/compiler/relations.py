@@ -253,15 +253,48 @@ def equalities(on: exp.Expr | None) -> list[tuple[str, str]]:
 
 
 def lookup(node: Join) -> bool:
-    """True where every left row meets at most one right row: the right side's unique key is equated."""
-    unique = unique_columns(node.right)
+    """True where every left row meets at most one right row: what is equated tells the right rows apart."""
+    return tells_apart(node.right, equated(node))
+
+
+def stored_lookup(node: Join) -> bool:
+    """A lookup that equates a stored key, column by column."""
+    unique = node.right.unique if isinstance(node.right, Scan) else ()
+    if isinstance(node.right, Aggregate):
+        unique = ids(node.right)
     own = set(columns(node.right))
     joined = {a if a in own else b for a, b in equalities(node.on) if (a in own) != (b in own)}
     return bool(unique) and set(unique) <= joined
 
 
-def unique_columns(node: Relation) -> tuple[str, ...]:
-    """A key of a stored table or of an aggregate; empty for anything else."""
-    if isinstance(node, Aggregate):
-        return ids(node)
-    return node.unique if isinstance(node, Scan) else ()
+def equated(node: Join) -> frozenset[str]:
+    """The right side's columns that the condition sets equal to something of the left side."""
+    own = set(columns(node.right))
+    return frozenset(
+        side.name
+        for term in conjuncts(node.on)
+        if isinstance(term, (exp.EQ, exp.NullSafeEQ))
+        for side, other in ((term.this, term.expression), (term.expression, term.this))
+        if isinstance(side, exp.Column) and side.name in own and not references(other) & own
+    )
+
+
+def tells_apart(node: Relation, named: frozenset[str]) -> bool:
+    """True where no two rows agree in the named columns (NULLs being equal)."""
+    match node:
+        case TopK() if node.limit == 1 and set(node.partition) <= named:
+            return True
+        case Filter() | TopK() | Window():
+            return tells_apart(node.input, named)
+        case SemiJoin():
+            return tells_apart(node.left, named)
+        case Project():
+            back = {o.source for o in node.outs if o.source is not None and o.name in named}
+            return tells_apart(node.input, frozenset(b for b in back if b))
+        case Join():
+            return tells_apart(node.left, named) and (lookup(node) or tells_apart(node.right, named))
+        case Scan() if node.unique and set(node.unique) <= named:
+            return True
+        case Aggregate() if not node.grouped:
+            return True
+    return bool(ids(node)) and set(ids(node)) <= named

@@ -84,7 +84,7 @@ def late_lookups(root: r.Relation) -> r.Relation:
             return node
         join = node.input
         used = window_references(node)
-        if join.kind == "left" and r.lookup(join) and used <= set(r.columns(join.left)):
+        if join.kind == "left" and r.stored_lookup(join) and used <= set(r.columns(join.left)):
             return evolve(join, left=rule(evolve(node, input=join.left)))
         return node
 
@@ -94,7 +94,7 @@ def late_lookups(root: r.Relation) -> r.Relation:
 def below_projection(window: r.Window, project: r.Project, rule: Rule) -> r.Relation:
     """ω(π(L ⟕ R)) = π'(ω(π_L(L)) ⟕ R): only what the lookup feeds is projected above it."""
     join = project.input
-    if not isinstance(join, r.Join) or join.kind != "left" or not r.lookup(join):
+    if not isinstance(join, r.Join) or join.kind != "left" or not r.stored_lookup(join):
         return window
     left = set(r.columns(join.left))
     lower = [o for o in project.outs if r.references(o.expr) <= left]

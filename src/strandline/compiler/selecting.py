@@ -9,22 +9,23 @@ from dataclasses import replace as evolve
 from sqlglot import exp
 
 from strandline.compiler import relations as r
+from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.binding import (
     Context,
+    Domain,
     Lowered,
     Scope,
-    aggregate_units,
     bind,
+    empty_value,
     order_terms,
     rebuild,
     refuse_subqueries,
     replace,
 )
+from strandline.compiler.correlation import SETS, domain_rows, same_keys
 from strandline.compiler.joining import union_all
 from strandline.compiler.reject import UnsupportedError
-from strandline.compiler.subqueries import correlated, scalars
-
-SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
+from strandline.compiler.subqueries import scalars
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class Clauses:
     order: tuple[exp.Ordered, ...] = ()
     limit: int | None = None
     offset: int = 0
+    keys: tuple[str, ...] = ()
+    """Columns that tie a correlated subquery to outer rows: part of every group, partition and limit."""
 
     @staticmethod
-    def of(select: exp.Select, scope: Scope, ctx: Context) -> Clauses:
+    def of(select: exp.Select, scope: Scope, keys: tuple[str, ...]) -> Clauses:
         """Bind every clause of a SELECT to the columns of its FROM."""
         names = {e.alias: e.unalias() for e in select.expressions}
 
@@ -54,18 +57,18 @@ class Clauses:
                 named = isinstance(node, exp.Column) and not node.table
                 return names[node.name].copy() if named and node.name in names else node
 
-            return bind(rebuild(expr, alias), scope, ctx)
+            return bind(rebuild(expr, alias), scope)
 
         group = select.args.get("group")
-        outputs = tuple((e.alias_or_name, bind(e.unalias(), scope, ctx)) for e in select.expressions)
+        outputs = tuple((e.alias_or_name, bind(e.unalias(), scope)) for e in select.expressions)
         distinct = select.args.get("distinct")
         on = distinct.args.get("on") if distinct is not None else None
         order = select.args.get("order")
         picks = bool(select.args.get("limit") or select.args.get("offset") or on)
         return Clauses(
             outputs=outputs,
-            groups=group_expressions(group, outputs, scope, ctx),
-            sets=grouping_sets(group, scope, ctx),
+            groups=group_expressions(group, outputs, scope),
+            sets=grouping_sets(group, scope),
             grouped=group is not None,
             having=bound(select.args["having"].this) if select.args.get("having") else None,
             qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
@@ -74,6 +77,7 @@ class Clauses:
             order=tuple(term(bound(t)) for t in order.expressions) if order is not None and picks else (),
             limit=constant(select.args.get("limit")),
             offset=constant(select.args.get("offset")) or 0,
+            keys=keys,
         )
 
     def all(self) -> Iterator[exp.Expr]:
@@ -96,6 +100,8 @@ class Clauses:
             outputs=tuple((n, replace(e, mapping)) for n, e in self.outputs),
             having=one(self.having),
             qualify=one(self.qualify),
+            groups=tuple(replace(e, mapping) for e in self.groups),
+            sets=tuple(tuple(replace(e, mapping) for e in one) for one in self.sets),
             distinct_on=tuple(replace(e, mapping) for e in self.distinct_on),
             order=tuple(term(replace(t, mapping)) for t in self.order),
         )
@@ -111,7 +117,6 @@ def group_expressions(
     group: exp.Group | None,
     outputs: tuple[tuple[str, exp.Expr], ...],
     scope: Scope,
-    ctx: Context,
 ) -> tuple[exp.Expr, ...]:
     """The GROUP BY expressions; ALL means every output without an aggregate."""
     if group is None:
@@ -119,8 +124,8 @@ def group_expressions(
     if group.args.get("all"):
         return tuple(e for _, e in outputs if not any(True for _ in aggregate_units(e)))
     if any(isinstance(e, SETS) for e in group.expressions):
-        return tuple(dict.fromkeys(e for one in grouping_sets(group, scope, ctx) for e in one))
-    found = [bind(e, scope, ctx) for e in group.expressions if not empty_tuple(e)]
+        return tuple(dict.fromkeys(e for one in grouping_sets(group, scope) for e in one))
+    found = [bind(e, scope) for e in group.expressions if not empty_tuple(e)]
     return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
 
 
@@ -128,13 +133,13 @@ def empty_tuple(expr: exp.Expr) -> bool:
     return isinstance(expr, exp.Tuple) and not expr.expressions
 
 
-def grouping_sets(group: exp.Group | None, scope: Scope, ctx: Context) -> tuple[tuple[exp.Expr, ...], ...]:
+def grouping_sets(group: exp.Group | None, scope: Scope) -> tuple[tuple[exp.Expr, ...], ...]:
     """The sets of ROLLUP, CUBE and GROUPING SETS: the product of all items' sets; empty without any."""
     if group is None or not any(isinstance(e, SETS) for e in group.expressions):
         return ()
     found: list[tuple[exp.Expr, ...]] = [()]
     for item in group.expressions:
-        bound = [[tuple(bind(e, scope, ctx) for e in one)] for one in sets_of(item)]
+        bound = [[tuple(bind(e, scope) for e in one)] for one in sets_of(item)]
         found = [(*left, *right) for left in found for one in bound for right in one]
     return tuple(tuple(dict.fromkeys(one)) for one in found)
 
@@ -181,7 +186,7 @@ def lower_scalar_subqueries(
     grouping, the others (`lower_late_subqueries`) after it.
     """
     units = [u for e in clauses.all() for u in aggregate_units(e)]
-    within = units if units or clauses.grouped else clauses.all()
+    within = [*units, *clauses.groups] if units or clauses.grouped else clauses.all()
     holders = [e for e in within if e.find(exp.Query)]
     if not holders:
         return node, clauses
@@ -192,12 +197,10 @@ def lower_scalar_subqueries(
 def lower_late_subqueries(
     node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, Clauses]:
-    """Subqueries that compare groups with something: they may not look back at the rows grouped."""
+    """Subqueries beside aggregates: of the rows grouped, they see what they are grouped by."""
     holders = [e for e in clauses.all() if e.find(exp.Query)]
     if not holders:
         return node, clauses
-    if any(correlated(q) for e in holders for q in e.find_all(exp.Select)):
-        raise UnsupportedError("a correlated subquery beside aggregates has no incremental rule yet")
     node, mapping = scalars(node, holders, scope, ctx)
     clauses = clauses.replaced(mapping)
     for expr in clauses.all():
@@ -205,15 +208,28 @@ def lower_late_subqueries(
     return node, clauses
 
 
-def lower_grouping(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
-    """GROUP BY and aggregate calls, if there are any; grouping sets are a union of aggregates."""
+def lower_grouping(
+    node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
+) -> tuple[r.Relation, Clauses, Scope]:
+    """GROUP BY and aggregate calls, if there are any; grouping sets are a union of aggregates.
+
+    Of the names in scope those stay that the rows are grouped by.
+    """
     units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
     if not units and not clauses.grouped:
-        return node, clauses
+        return node, clauses, scope
     if clauses.sets:
-        return union_of_sets(node, clauses, [u for u in units if not isinstance(u, exp.Grouping)], ctx)
-    aggregate, mapping = aggregate_over(node, clauses.groups, units, clauses, ctx)
-    return aggregate, clauses.replaced(mapping)
+        units = [u for u in units if not isinstance(u, exp.Grouping)]
+        node, mapping, keys = union_of_sets(node, clauses, units, ctx)
+    else:
+        node, mapping, keys = aggregate_over(node, clauses.groups, units, clauses, ctx)
+    seen = {key: mapping.get(r.column(name)) for key, name in scope.items()}
+    after = {key: col.name for key, col in seen.items() if isinstance(col, exp.Column)}
+    return node, evolve(clauses.replaced(mapping), keys=keys), after
+
+
+Grouped = tuple[r.Relation, dict[exp.Expr, exp.Expr], tuple[str, ...]]
+"""Groups, the columns that stand for what was grouped by and aggregated, and the outer keys among them."""
 
 
 def aggregate_over(
@@ -222,27 +238,33 @@ def aggregate_over(
     units: list[exp.Expr],
     clauses: Clauses,
     ctx: Context,
-) -> tuple[r.Aggregate, dict[exp.Expr, exp.Expr]]:
-    """One aggregate, and the columns that stand for its groups and calls."""
+) -> Grouped:
+    """One aggregate; without groups every value of a correlated subquery's domain has a row."""
+    keys = tuple(r.Out(ctx.names.fresh(k), r.column(k)) for k in clauses.keys)
     groups = tuple(r.Out(ctx.names.fresh(output_name(g, clauses)), g) for g in by)
     aggregates = tuple(r.Out(ctx.names.fresh(output_name(u, clauses)), u) for u in units)
-    return r.Aggregate(node, groups, aggregates, bool(groups)), {
-        o.expr: typed(o) for o in groups + aggregates
-    }
+    grouped = r.Aggregate(node, (*keys, *groups), aggregates, bool(keys or groups))
+    names = tuple(k.name for k in keys)
+    mapping = {o.expr: typed(o) for o in (*keys, *groups, *aggregates)}
+    if groups or not isinstance(ctx.correlation, Domain):
+        return grouped, mapping, names
+    base, _, outer = domain_rows(ctx.correlation, ctx)
+    whole = r.Join("left", base, grouped, same_keys(outer, names))
+    mapping |= {k.expr: r.column(o) for k, o in zip(keys, outer, strict=True)}
+    return whole, mapping | {o.expr: empty_value(o) for o in aggregates}, outer
 
 
-def union_of_sets(
-    node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx: Context
-) -> tuple[r.Relation, Clauses]:
+def union_of_sets(node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx: Context) -> Grouped:
     """One aggregate per grouping set.
 
     A group column that a set leaves out is NULL; GROUPING() tells which.
     """
     calls = list(dict.fromkeys(g for e in clauses.all() for g in e.find_all(exp.Grouping)))
-    wanted = [*clauses.groups, *units]
+    keys = [r.column(k) for k in clauses.keys]
+    wanted = [*keys, *(g for g in clauses.groups if g not in keys), *units]
     branches = []
     for one in clauses.sets:
-        aggregate, mapping = aggregate_over(node, one, units, clauses, ctx)
+        aggregate, mapping, _ = aggregate_over(node, one, units, clauses, ctx)
         outs = [r.Out(ctx.names.fresh("col"), mapping.get(e, exp.Null())) for e in wanted]
         outs += [r.Out(ctx.names.fresh("grouping"), grouping_bits(c, one)) for c in calls]
         kept = [r.Out(i, r.column(i)) for i in r.ids(aggregate)]
@@ -251,7 +273,8 @@ def union_of_sets(
     union, _ = union_all(tuple(branches), names, {}, ctx)
     assert isinstance(union, r.Union)
     columns = dict(zip([*wanted, *calls], union.names, strict=False))
-    return union, clauses.replaced({e: typed(r.Out(n, e)) for e, n in columns.items()})
+    mapped = {e: typed(r.Out(n, e)) for e, n in columns.items()}
+    return union, mapped, union.names[: len(keys)]
 
 
 def grouping_bits(call: exp.Expr, present: tuple[exp.Expr, ...]) -> exp.Expr:
@@ -303,6 +326,7 @@ def window_relation(
 ) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """All calls over one specification; computed keys are projected first."""
     ties = {t.this: t for c in calls for t in order_terms(c.args.get("order"), ties=True)}
+    partition = (*(r.column(k) for k in clauses.keys if r.column(k) not in partition), *partition)
     keys = [*partition, *(t.this for t in user), *ties]
     node, keyed = keys_as_columns(node, keys, ctx)
     functions = []
@@ -368,7 +392,7 @@ def lower_outputs(node: r.Relation, clauses: Clauses, ctx: Context) -> Lowered:
     outs += [r.Out(name, e) for e, name in hidden.items()]
     place = {**names, **hidden}
     passed = [e.name for e in [*(e for _, e in clauses.outputs), *keys] if isinstance(e, exp.Column)]
-    kept = dict.fromkeys([*passed, *r.ids(node)])
+    kept = dict.fromkeys([*passed, *r.ids(node), *clauses.keys])
     node = r.Project(node, (*(r.Out(c, r.column(c)) for c in kept), *outs), r.ids(node))
 
     def at(expr: exp.Expr) -> str:
@@ -377,15 +401,17 @@ def lower_outputs(node: r.Relation, clauses: Clauses, ctx: Context) -> Lowered:
     outputs = tuple((n, at(e)) for n, e in clauses.outputs)
     keyed = {t.this: at(t.this) for t in clauses.order}
     order = tuple(ordered(t, keyed) for t in clauses.order)
+    outer = clauses.keys
     if clauses.distinct_on:
-        node = r.TopK(node, tuple(at(e) for e in clauses.distinct_on), order, 1)
+        node = r.TopK(node, (*outer, *(at(e) for e in clauses.distinct_on)), order, 1)
     if clauses.distinct:
-        wanted = dict.fromkeys(c for _, c in outputs)
+        wanted = dict.fromkeys([*outer, *(c for _, c in outputs)])
         groups = tuple(r.Out(ctx.names.fresh(c), r.column(c)) for c in wanted)
         renames = {o.expr.name: o.name for o in groups}
         node = r.Aggregate(node, groups, ())
         outputs = tuple((n, renames[c]) for n, c in outputs)
         order = tuple(evolve(t, column=renames[t.column]) for t in order if t.column in renames)
+        outer = tuple(renames[c] for c in outer)
     if clauses.limit is not None or clauses.offset:
-        node = r.TopK(node, (), order, clauses.limit, clauses.offset)
-    return Lowered(node, outputs)
+        node = r.TopK(node, outer, order, clauses.limit, clauses.offset)
+    return Lowered(node, outputs, outer)

@@ -5,17 +5,35 @@ from __future__ import annotations
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.binding import Context, Lowered
+from strandline.compiler.binding import Context, Keyed, Lowered
 from strandline.compiler.joining import union_all
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.selecting import constant
 
 
 def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
-    """Both sides, combined; ALL variants number the copies of equal rows first."""
+    """Both sides, combined.
+
+    In a correlated subquery the columns that tie a row to its outer one are part of it.
+    """
+    if isinstance(ctx.correlation, Keyed):
+        raise UnsupportedError("a set operation is not correlated by keys of its own")
+    left, right = (with_keys(ctx.lower(side, ctx)) for side in (query.left, query.right))
+    keys = len(ctx.correlation.columns) if ctx.correlation is not None else 0
+    whole = combined(query, left, right, keys, ctx)
+    return Lowered(whole.node, whole.outputs[keys:], tuple(c for _, c in whole.outputs[:keys]))
+
+
+def with_keys(side: Lowered) -> Lowered:
+    """The columns that tie rows to outer ones, as first outputs."""
+    keys = tuple((f" key{i}", c) for i, c in enumerate(side.keys))
+    return Lowered(side.node, (*keys, *side.outputs))
+
+
+def combined(query: exp.SetOperation, left: Lowered, right: Lowered, keys: int, ctx: Context) -> Lowered:
+    """ALL variants number the copies of equal rows first."""
     if query.args.get("side") or query.args.get("kind"):
         raise UnsupportedError("this form of set operation has no incremental rule yet")
-    left, right = ctx.lower(query.left, ctx), ctx.lower(query.right, ctx)
     if query.args.get("by_name"):
         left, right = aligned(left, right, ctx), aligned(right, left, ctx, first=False)
     if len(left.outputs) != len(right.outputs):
@@ -23,7 +41,7 @@ def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
     distinct = bool(query.args.get("distinct"))
     if isinstance(query, exp.Union):
         merged, _ = combine(left, right, ctx, number=False)
-        return limited(distinct_rows(merged, ctx) if distinct else merged, query)
+        return limited(distinct_rows(merged, ctx) if distinct else merged, query, keys)
     merged, tag = combine(left, right, ctx, number=not distinct)
     groups = tuple(r.Out(ctx.names.fresh(n), r.column(c)) for n, c in merged.outputs)
     counts = [r.Out(ctx.names.fresh("side"), count_of(tag, side)) for side in (0, 1)]
@@ -33,7 +51,7 @@ def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:
     node = r.Filter(node, exp.and_(present[0], other))
     wanted = groups[: len(left.outputs)]
     outputs = tuple((n, g.name) for (n, _), g in zip(left.outputs, wanted, strict=True))
-    return limited(Lowered(node, outputs), query)
+    return limited(Lowered(node, outputs), query, keys)
 
 
 def aligned(side: Lowered, other: Lowered, ctx: Context, *, first: bool = True) -> Lowered:
@@ -89,8 +107,8 @@ def distinct_rows(merged: Lowered, ctx: Context) -> Lowered:
     return Lowered(node, tuple((n, g.name) for (n, _), g in zip(merged.outputs, groups, strict=True)))
 
 
-def limited(lowered: Lowered, query: exp.SetOperation) -> Lowered:
-    """ORDER BY … LIMIT over the whole set operation."""
+def limited(lowered: Lowered, query: exp.SetOperation, keys: int) -> Lowered:
+    """ORDER BY … LIMIT over the whole set operation, for each value of the first `keys` columns."""
     limit, offset = constant(query.args.get("limit")), constant(query.args.get("offset")) or 0
     if limit is None and not offset:
         return lowered
@@ -104,4 +122,5 @@ def limited(lowered: Lowered, query: exp.SetOperation) -> Lowered:
             r.Order(by_name[term.this.name], bool(term.args.get("desc")), bool(term.args.get("nulls_first")))
         )
     rest = [r.Order(c) for _, c in lowered.outputs if c not in {t.column for t in terms}]
-    return Lowered(r.TopK(lowered.node, (), (*terms, *rest), limit, offset), lowered.outputs)
+    partition = tuple(c for _, c in lowered.outputs[:keys])
+    return Lowered(r.TopK(lowered.node, partition, (*terms, *rest), limit, offset), lowered.outputs)

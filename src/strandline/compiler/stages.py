@@ -69,6 +69,8 @@ def choose(table: str, operator: r.Aggregate | r.Window | r.TopK | None, below: 
 def scan_of(stage: Stage, node: r.Relation) -> r.Scan:
     """The stage's table, read under the operator's own column names."""
     unique = stage.ids if isinstance(node, r.Aggregate) else base_unique(stage)
+    if isinstance(node, r.TopK) and node.limit == 1:
+        unique = node.partition
     return r.Scan(stage.table, tuple((c, c) for c in stage.raw), stage.ids, unique)
 
 
@@ -93,7 +95,7 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
         where.append(node.predicate)
         node = node.input
     lookups: list[Lookup] = []
-    while isinstance(node, r.Join) and node.kind == "left" and r.lookup(node):
+    while isinstance(node, r.Join) and node.kind == "left" and r.stored_lookup(node):
         assert isinstance(node.right, r.Scan)
         assert node.on is not None
         lookups.insert(0, Lookup(node.right, node.on))
