@@ -229,7 +229,7 @@ def test_new_columns_are_added_before_the_batch(wh: Any, source: Any) -> None:
 def test_new_columns_that_a_model_does_not_stand_leave_out_their_file_alone(
     wh: Any, source: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ambiguous(*_: Any, **_: Any) -> None:
+    def ambiguous(*_: Any, **__: Any) -> None:
         raise CompileError("models use it: m (column z is ambiguous)", where="adding columns to t")
 
     monkeypatch.setattr(fakes.FakeWarehouse, "add_columns", ambiguous)
