@@ -1,4 +1,10 @@
-"""Aggregate functions by name, for those the parser has no class for."""
+"""What is an aggregate call, and where the calls of an expression are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
 
 AGGREGATE_NAMES = frozenset(
     [
@@ -84,3 +90,42 @@ AGGREGATE_NAMES = frozenset(
         "json_group_structure",
     ]
 )
+"""Those the parser has no class for."""
+
+
+def is_aggregate(node: exp.Expr) -> bool:
+    """True for aggregate functions, also those the parser knows only by name."""
+    if isinstance(node, exp.AggFunc):
+        return True
+    return isinstance(node, exp.Anonymous) and node.name.lower() in AGGREGATE_NAMES
+
+
+def aggregate_units(expr: exp.Expr) -> Iterator[exp.Expr]:
+    """The outermost aggregate calls (with FILTER, WITHIN GROUP …), not those that are window functions."""
+    if isinstance(expr, exp.Query):
+        return
+    if isinstance(expr, exp.Window):
+        yield from window_parts(expr)
+        return
+    wrapped = expr
+    while isinstance(wrapped, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
+        wrapped = wrapped.this
+    if is_aggregate(wrapped):
+        yield expr
+        return
+    for child in expr.iter_expressions():
+        yield from aggregate_units(child)
+
+
+def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
+    """Aggregates inside a window call's arguments and specification."""
+    head = window.this
+    while isinstance(head, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)):
+        if isinstance(head, exp.Filter):
+            yield from aggregate_units(head.expression)
+        head = head.this
+    for child in head.iter_expressions():
+        yield from aggregate_units(child)
+    for part in [*(window.args.get("partition_by") or []), window.args.get("order")]:
+        if part is not None:
+            yield from aggregate_units(part)

@@ -78,6 +78,8 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     assert isinstance(out.expr, exp.Window)
     if not window.order and not window.ties:
         return "it looks at the whole partition (no ORDER BY)"
+    if call.find(exp.Order):
+        return "it has an order of its own inside its frame"
     if isinstance(call, exp.RowNumber):
         return Reach("row_number")
     if isinstance(call, (exp.Rank, exp.DenseRank)):
@@ -85,7 +87,7 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     if isinstance(call, (exp.Lag, exp.Lead)):
         return neighbour(call, ignoring)
     frame = frame_of(out.expr, bool(window.order))
-    if frame.exclude or frame.computed or call.find(exp.Distinct, exp.Order):
+    if frame.exclude or frame.computed or call.find(exp.Distinct):
         return "its frame or arguments have no bounded carried state"
     if frame.kind == "RANGE" and total and frame.end == 0 and frame.start in (None, 0):
         frame = Frame("ROWS", frame.start, 0)

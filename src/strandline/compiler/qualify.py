@@ -10,6 +10,7 @@ from sqlglot.errors import OptimizeError, SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
+from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
@@ -19,6 +20,7 @@ MADE_UP = frozenset({"range", "generate_series", "generateseries", "unnest", "ex
 """Table functions whose rows are a function of their arguments."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
+RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 
 
 def parse(sql: str, dialect: str) -> exp.Query:
@@ -148,6 +150,8 @@ def keep_whole_frame(window: exp.Window) -> None:
 
 def break_select_ties(select: exp.Select, ties: list[exp.Expr]) -> None:
     """DISTINCT ON and LIMIT pick rows: the order that picks them is made total."""
+    if is_one_row(select):
+        return
     distinct = select.args.get("distinct")
     if (distinct is not None and distinct.args.get("on")) or (
         select.args.get("limit") and not select.args.get("group") and distinct is None
@@ -155,6 +159,12 @@ def break_select_ties(select: exp.Select, ties: list[exp.Expr]) -> None:
         append_order(select, ties)
     elif select.args.get("limit"):
         append_order(select, [e.unalias() for e in select.expressions if not e.find(exp.Window)])
+
+
+def is_one_row(select: exp.Select) -> bool:
+    """Aggregates without GROUP BY."""
+    parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
+    return not select.args.get("group") and any(u for p in parts if p is not None for u in aggregate_units(p))
 
 
 def needs_total(window: exp.Window) -> bool:
@@ -168,6 +178,8 @@ def needs_total(window: exp.Window) -> bool:
         head = head.this
     if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
+    if isinstance(head, RANKS) and not head.find(exp.Order):
+        return False  # a rank tells of peers, whatever the frame
     spec = window.args.get("spec")
     if spec is None:
         return isinstance(head, exp.FirstValue) or (isinstance(head, VALUES) and not window.args.get("order"))

@@ -25,7 +25,8 @@ def best(stage: Stage, source: str, offset: bool = True) -> str:
     """The rows of `source` that are among the best of their partition."""
     top = operator(stage)
     by = f"PARTITION BY {listed(top.partition)} " if top.partition else ""
-    number = f"row_number() OVER ({by}ORDER BY {ordering(top.order, stage.ids)})"
+    order = ordering(top.order, stage.ids)
+    number = f"row_number() OVER ({by}{f'ORDER BY {order}' if order else ''})"
     bounds = []
     if top.limit is not None:
         bounds.append(f"_rank <= {top.limit + top.offset}")
