@@ -12,6 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.catalog import Catalog, Readable
+from strandline.compiler.subscripts import as_written
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
 
@@ -34,7 +35,7 @@ def parse(sql: str, dialect: str) -> exp.Query:
         raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise ParseError("a model is exactly one SELECT statement", hint="write one SELECT per model.")
-    return trees[0]
+    return as_written(trees[0], dialect)
 
 
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
@@ -48,6 +49,11 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
         tree = qualify(query.copy(), schema=schema, dialect=dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        # the resolver fails over what it does not know; the engine may still know the names
+        raise UnknownNameError(
+            f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
+        ) from error
     mend_using(tree)
     expand_named_windows(tree)
     tree = annotate_types(tree, schema=schema, dialect=dialect)
@@ -133,6 +139,8 @@ def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
                 append_order(window, ties)
         if select.args.get("limit") or isinstance(select.args.get("distinct"), exp.Distinct):
             break_select_ties(select, ties)
+        elif isinstance(select.parent, exp.Array) and not select.args.get("group"):
+            append_order(select, ties)
 
 
 def keep_whole_frame(window: exp.Window) -> None:

@@ -11,6 +11,8 @@ import sqlglot
 
 from strandline.compiler import Catalog, Plan, Readable, SourceColumn
 from strandline.compiler.names import HIDDEN, RID, source_table
+from strandline.compiler.subscripts import as_written
+from strandline.compiler.text import DIALECT
 from strandline.errors import SchemaError, UnknownNameError, nearest
 from strandline.schema import Column, Schema
 
@@ -69,7 +71,7 @@ class ModelDefinition:
 
     def readable(self) -> Readable:
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)
-        where = sqlglot.parse_one(self.where, dialect="duckdb") if self.where else None
+        where = as_written(sqlglot.parse_one(self.where, dialect=DIALECT), DIALECT) if self.where else None
         return Readable(self.name, cols, self.table, self.ids, self.unique, where)
 
 
