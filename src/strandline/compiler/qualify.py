@@ -12,6 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.catalog import Catalog, Readable
+from strandline.compiler.series import as_queries
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
@@ -46,10 +47,18 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
     }
     try:
         mark_using(query)
-        tree = qualify(query.copy(), schema=schema, dialect=dialect)
+        tree = qualify(as_queries(query.copy()), schema=schema, dialect=dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+    except (
+        AssertionError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        RecursionError,
+    ) as error:
         # the resolver fails over what it does not know; the engine may still know the names
         raise UnknownNameError(
             f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
