@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import zipfile
+import zlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_landing import Landing
+
+from strandline.sources import archives
+from strandline.sources.plan import FileRefusedError
 
 CSV = b"id,name,amount\n" + b"".join(b"%d,n%d,1.50\n" % (i, i) for i in range(1000))
 FIRST = (0, "n0", Decimal("1.50"))
@@ -112,3 +116,26 @@ def test_an_encrypted_zip_is_refused(feed: Landing) -> None:
     central = content.index(b"PK\x01\x02")
     content[central + 8] |= 1
     assert "encrypted" in feed.take("a.zip", bytes(content)).reason
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("size", [7, 4_096, archives.BLOCK])
+def test_a_zip_is_read_in_pieces_of_any_size(tmp_path: Path, method: int, size: int) -> None:
+    """Of content that packs well, a few packed bytes are more than one piece."""
+    content = CSV + b"0" * (60_000 if size == 7 else 5_000_000)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as packed:
+        packed.writestr("a.csv", content)
+    with archives.opened(path, "zip") as stream:
+        pieces = list(iter(lambda: stream.read(size), b""))
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) <= size
+
+
+def test_a_member_that_is_not_what_was_packed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    whole = zipped(("a.csv", CSV))
+    crc = zlib.crc32(CSV).to_bytes(4, "little")
+    path.write_bytes(whole.replace(crc, b"\0\0\0\0"))
+    with pytest.raises(FileRefusedError, match="not what was packed"):
+        archives.check(path, "zip")

@@ -25,6 +25,20 @@ def test_rows_waiting_for_a_dropped_table_are_gone(wh: Warehouse) -> None:
     assert wh.read("e").rows() == [(1, "new")]
 
 
+def test_a_dropped_table_leaves_nothing_to_one_of_the_same_name(wh: Warehouse) -> None:
+    """What a batch added is a view of a bag, but a table of its own for a table with a key."""
+    for key in ("", "a", ""):
+        wh.create_table("t", "a INTEGER, b INTEGER", key=key or None)
+        wh.create_model("m", "SELECT a, sum(b) AS b FROM t GROUP BY a")
+        wh.apply("t", inserts=[{"a": 1, "b": 1}])
+        wh.refresh()
+        wh.apply("t", inserts=[{"a": 1, "b": 2}, {"a": 2, "b": 3}])
+        wh.refresh()
+        assert wh.verify("m").ok
+        wh.drop_model("m")
+        wh.drop_table("t")
+
+
 @pytest.mark.parametrize("bad", [[{"id": "zz"}], [{"idd": 3}], [{"x": "no key"}], 5])
 def test_apply_takes_all_of_a_call_or_nothing(wh: Warehouse, bad: object) -> None:
     wh.create_table("e", "id INTEGER, x VARCHAR", key="id")

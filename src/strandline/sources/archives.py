@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -24,6 +26,8 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = (
 )
 _UNKNOWN = ((b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"7z\xbc\xaf", "7-zip"), (b"\x04\x22\x4d\x18", "lz4"))
 _SPOOL = 64 << 20
+_PACKED = 64 << 10
+"""Bytes inflated at a time. What comes of more goes back to the system when freed, and is mapped anew."""
 
 
 class Stream:
@@ -85,14 +89,52 @@ def _raw(path: Path, compression: Compression, stack: contextlib.ExitStack) -> I
     if compression == "gzip":
         return cast("IO[bytes]", stack.enter_context(gzip.open(path, "rb")))
     if compression == "zip":
-        member = member_of(path)
-        return stack.enter_context(stack.enter_context(zipfile.ZipFile(path)).open(member))
+        return _member(path, member_of(path), stack)
     if compression == "zstd":
         import pyarrow as pa
 
         file = stack.enter_context(pa.OSFile(str(path), "rb"))
         return cast("IO[bytes]", stack.enter_context(pa.CompressedInputStream(file, "zstd")))
     return stack.enter_context(path.open("rb"))
+
+
+def _member(path: Path, member: zipfile.ZipInfo, stack: contextlib.ExitStack) -> IO[bytes]:
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    stream = stack.enter_context(archive.open(member))  # checks the member's own header
+    if member.compress_type != zipfile.ZIP_DEFLATED:
+        return stream
+    raw = stack.enter_context(path.open("rb"))
+    raw.seek(member.header_offset + 26)
+    name, extra = struct.unpack("<HH", raw.read(4))
+    raw.seek(name + extra, os.SEEK_CUR)
+    return cast("IO[bytes]", _Inflated(raw, member))
+
+
+class _Inflated:
+    """A zip's deflated member. The standard library's reader copies every block several times."""
+
+    def __init__(self, raw: IO[bytes], member: zipfile.ZipInfo) -> None:
+        self._raw, self._left = raw, member.compress_size
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._expected, self._found = (member.file_size, member.CRC), (0, 0)
+
+    def read(self, size: int) -> bytes:
+        """Raises EOFError where the member ends too early, BadZipFile where it is not what was packed."""
+        while not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._more()
+            if block := self._inflate.decompress(packed, size):
+                self._found = self._found[0] + len(block), zlib.crc32(block, self._found[1])
+                return block
+            if not packed and not self._inflate.eof:
+                raise EOFError
+        if self._found != self._expected:
+            raise zipfile.BadZipFile("its content is not what was packed (wrong length or CRC-32)")
+        return b""
+
+    def _more(self) -> bytes:
+        packed = self._raw.read(min(_PACKED, self._left))
+        self._left -= len(packed)
+        return packed
 
 
 @contextmanager

@@ -127,6 +127,8 @@ def _columns(part: Records, lay: Layout, options: CsvOptions, wanted: Sequence[i
         pv.ReadOptions(use_threads=False, column_names=names, block_size=len(part.data) + 2),
         pv.ParseOptions(delimiter=lay.shape.delimiter.decode(), newlines_in_values=part.quoted),
         _conversion(names, [names[i] for i in wanted], options),
+        # Arrow's own pool maps huge pages, whose first use took longer than the parsing.
+        memory_pool=pa.system_memory_pool(),
     )
     if table.num_rows != len(part.lines):
         raise InputError(

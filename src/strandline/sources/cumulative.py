@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,9 @@ from strandline.schema import FileRecord
 from strandline.sources.archives import BLOCK, Compression, opened
 from strandline.sources.base import Chunk, PendingFile
 from strandline.sources.ledger import Ledger
+
+_AHEAD = 4
+"""Blocks that wait to be hashed at most: memory stays flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,21 +196,21 @@ class _Hash:
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="strandline-hash")
-        self._last: Future[None] | None = None
+        self._under_way: deque[Future[None]] = deque()
         self.size = 0
 
     def update(self, block: bytes) -> None:
-        self._wait()  # one block ahead at most: memory stays flat
+        self._wait(_AHEAD)
         self.size += len(block)
-        self._last = self._pool.submit(self._digest.update, block)
+        self._under_way.append(self._pool.submit(self._digest.update, block))
 
     def hexdigest(self) -> str:
-        self._wait()
+        self._wait(0)
         return self._digest.hexdigest()
 
-    def _wait(self) -> None:
-        if self._last is not None:
-            self._last.result()
+    def _wait(self, left: int) -> None:
+        while len(self._under_way) > left:
+            self._under_way.popleft().result()
 
     def __enter__(self) -> _Hash:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from strandline.compiler.text import make
@@ -37,12 +37,17 @@ def given(engine: Engine, keys: str, names: Sequence[str]) -> str:
 
 
 def evaluate(
-    engine: Engine, model: str, function: ModelFunction, feeds: Sequence[str], into: str, keys: str = ""
+    engine: Engine,
+    model: str,
+    function: ModelFunction,
+    feeds: Sequence[str],
+    into: str,
+    keys: Callable[[], str] = lambda: "",
 ) -> bool:
     """Call the function with the rows of these queries and keep its result as the table `into`.
 
-    False where the result's types depend on its rows (pandas). Raises ModelError with the function's
-    name, the keys and its traceback.
+    `keys` says which keys they are of, should the function fail. False where the result's types depend
+    on its rows (pandas). Raises ModelError with the function's name, the keys and its traceback.
     """
     frames = [to_polars(engine.arrow(query)).lazy() for query in feeds]
     try:
@@ -52,7 +57,7 @@ def evaluate(
         error.where = error.where or called(model, function)
         raise
     except Exception as error:  # whatever a user's function raises
-        raise failure(model, function, error, keys) from error
+        raise failure(model, function, error, keys()) from error
     engine.load(rows, make(into, "SELECT * FROM incoming"))
     return not type(result).__module__.startswith("pandas")
 

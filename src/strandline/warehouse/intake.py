@@ -152,8 +152,9 @@ def taken(frame: pa.Table, name: str, kind: str) -> str:
 
 
 def drop_waiting(engine: Engine, table: TableDefinition) -> None:
-    """Forget everything that waits for a table."""
+    """Forget everything that waits for a table, and what its last batch changed."""
     engine.execute(f"DROP TABLE IF EXISTS {Incoming(table).waiting}")
+    engine.execute(f"DROP {'TABLE' if table.key else 'VIEW'} IF EXISTS {plus(table.stored)}")
 
 
 def forget_since(engine: Engine, table: TableDefinition, seq: int) -> None:
@@ -269,7 +270,7 @@ def facts_of(engine: Engine, table: TableDefinition) -> Facts:
 
 
 def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> Intake:
-    """Apply the waiting rows to the stored table; the change set is left in its plus and minus tables.
+    """Apply the waiting rows to the stored table; the change set is left in its plus and minus.
 
     `wanted` names the columns that models want of removed rows. At least
     `bulk_rows` rows into an empty table are written straight, and say so.
@@ -286,7 +287,7 @@ def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bul
         removed, added = bag(engine, table, facts)
     if removed:
         engine.execute(f"DELETE FROM {target} WHERE rowid IN (SELECT _row FROM {minus(table.stored)})")
-    if added:
+    if added and table.key:
         cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
         engine.execute(f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {plus(table.stored)}")
     engine.execute(f"DROP TABLE {waiting}")
@@ -390,11 +391,9 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     that file's copies first, so that every file keeps owning just its rows.
     """
     at, cols = Incoming(table), listed(table.names)
-    target, rid = stored(table.stored), fresh_rid("ORDER BY l._seq")
+    target = stored(table.stored)
     if not facts.deletions:
-        unsorted = fresh_rid("")  # identities of a bag need be new, not in order
-        fresh = new_rows(table, f"FROM {at.waiting} AS l", unsorted)
-        return 0, engine.execute(make(plus(table.stored), fresh))
+        return 0, append(engine, table, f"FROM {at.waiting} AS l")
     net, numbered = (
         at.part("net"),
         f"row_number() OVER (PARTITION BY {cols}, _op, _file ORDER BY _seq) AS _copy",
@@ -402,7 +401,6 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     twin = f"count(*) OVER (PARTITION BY {cols}, _file, _copy) = 2"
     inner = f"SELECT *, {numbered} FROM {at.waiting}"
     engine.execute(make(net, f"SELECT * EXCLUDE (_copy) FROM ({inner}) QUALIFY NOT {twin}"))
-    added = engine.execute(make(plus(table.stored), new_rows(table, f"FROM {net} AS l WHERE l._op > 0", rid)))
     wanted = (
         f"SELECT {cols}, _file, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
     )
@@ -413,4 +411,16 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
         f"SELECT {listed(table.names, 't.')}, {hidden} FROM {target} AS t JOIN ({wanted}) AS w "
         f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n"
     )
-    return engine.execute(make(minus(table.stored), gone)), added
+    removed = engine.execute(make(minus(table.stored), gone))  # before equal rows are added
+    return removed, append(engine, table, f"FROM {net} AS l WHERE l._op > 0")
+
+
+def append(engine: Engine, table: TableDefinition, source: str) -> int:
+    """Write a bag's new rows, once: its plus is a view of them, told by their identities."""
+    cols, target = f"{listed(table.names)}, {HIDDEN_COLUMNS}", stored(table.stored)
+    # identities of a bag need be new, not in order
+    count = engine.execute(f"INSERT INTO {target} ({cols}) {new_rows(table, source, fresh_rid(''))}")
+    name = plus(table.stored).removeprefix("temp.")
+    rows = f"SELECT {cols} FROM {target} WHERE _rid > {BATCH} * 4294967296"
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
+    return count

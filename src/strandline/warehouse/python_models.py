@@ -7,6 +7,7 @@ Only rows that really differ are written and handed on, so that models above see
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,7 @@ from strandline.warehouse.calling import called, evaluate, given
 from strandline.warehouse.definitions import ModelDefinition
 from strandline.warehouse.explain import Explanation, explained
 from strandline.warehouse.maintain import Change
-
-BATCH = "getvariable('strandline_batch')::BIGINT"
+from strandline.warehouse.replacing import BATCH, replace_rows, same_keys, written
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,6 @@ def declared_function(definition: ModelDefinition, text: str) -> ModelFunction:
     raw: Mapping[str, Any] = definition.function or {}
     lists = {n: tuple(raw[n]) for n in ("keys", "inputs", "lookup")}
     return ModelFunction(not_loaded, str(raw["name"]), rowwise=bool(raw["rowwise"]), text=text, **lists)
-
-
-def same_keys(keys: Iterable[str], left: str, right: str) -> str:
-    """NULL-safe equality of a table's key columns with those of a table of keys."""
-    return " AND ".join(f"{left}.{quote(k)} IS NOT DISTINCT FROM {right}._key{i}" for i, k in enumerate(keys))
 
 
 def plan(
@@ -267,7 +262,8 @@ def computed(
 ) -> str:
     """Call the function and check its result; a temporary table of the model's columns and their bucket."""
     raw, new = scratch(made.table, "raw"), scratch(made.table, what)
-    evaluate(engine, made.model, made.function, feeds, raw, given(engine, keys, made.function.keys))
+    sample = functools.partial(given, engine, keys, made.function.keys)
+    evaluate(engine, made.model, made.function, feeds, raw, sample)
     names = [n for n, _, _ in definition.columns]
     found = {c.name.lower(): c for c in engine.describe(f"SELECT * FROM {raw}")}
     if set(found) != {n.lower() for n in names}:
@@ -384,27 +380,28 @@ def first_fill(engine: Engine, made: FunctionPlan, definition: ModelDefinition, 
 
 def exchange(engine: Engine, made: FunctionPlan, definition: ModelDefinition, change: Change) -> Outcome:
     """Compute what is touched and put it in place of what is stored of it."""
+    names = [n for n, _, _ in definition.columns]
     why = whole_reason(made, change)
     if why:
         new = computed(engine, made, definition, everything(made), all_keys(engine, made))
-        return "full", why, replace_rows(engine, made, definition, new, "")
+        return "full", why, replace_rows(engine, made.table, names, new)
     if made.function.rowwise:
         out = rowwise(engine, made, definition, change)
         if out is not None:
             return made.strategy, made.reason, out
         new = computed(engine, made, definition, everything(made), "")
         why = "rows to take back were not found: the function is not row-wise, or not deterministic"
-        return "full", why, replace_rows(engine, made, definition, new, "")
+        return "full", why, replace_rows(engine, made.table, names, new)
     keys = touched_keys(engine, made, change)
-    count = engine.execute(f"SELECT count(*) FROM {keys}")
     empty = " OR ".join(f"_key{i} IS NULL" for i in range(len(made.function.keys)))
-    plain = not engine.execute(f"SELECT count(*) FROM {keys} WHERE {empty}")
-    feeds = [f.rows(stored(f.table), keys if f.keys else "", plain=plain) for f in made.feeds]
+    count, nulls = engine.rows(f"SELECT count(*), count(*) FILTER (WHERE {empty}) FROM {keys}")[0]
+    feeds = [f.rows(stored(f.table), keys if f.keys else "", plain=not nulls) for f in made.feeds]
     new = computed(engine, made, definition, feeds, keys)
     word = "key was" if count == 1 else "keys were"
-    names, label = ", ".join(made.function.keys), made.function.name
-    reason = f"{count:,} {word} touched ({names}): the result of {label}() took the place of their rows"
-    return made.strategy, reason, replace_rows(engine, made, definition, new, keys)
+    by, label = ", ".join(made.function.keys), made.function.name
+    reason = f"{count:,} {word} touched ({by}): the result of {label}() took the place of their rows"
+    among = f" SEMI JOIN {keys} AS k ON {same_keys(made.function.keys, 's', 'k')}"
+    return made.strategy, reason, replace_rows(engine, made.table, names, new, among)
 
 
 def whole_reason(made: FunctionPlan, change: Change) -> str:
@@ -421,42 +418,6 @@ def whole_reason(made: FunctionPlan, change: Change) -> str:
         if moved
         else ""
     )
-
-
-def replace_rows(
-    engine: Engine, made: FunctionPlan, definition: ModelDefinition, new: str, keys: str
-) -> tuple[int, int]:
-    """Put the new rows in place of the stored ones (of the keys, or all); those that came and went."""
-    table, names = made.table, [n for n, _, _ in definition.columns]
-    cols, old, fresh = listed(names), scratch(table, "old"), scratch(table, "fresh")
-    copy = f"row_number() OVER (PARTITION BY {cols}"
-    among = f" SEMI JOIN {keys} AS k ON {same_keys(made.function.keys, 's', 'k')}" if keys else ""
-    engine.execute(
-        make(old, f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)} AS s{among}")
-    )
-    engine.execute(make(fresh, f"SELECT *, {copy}) AS _copy FROM {new}"))
-    equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
-    rid = f"row_number() OVER () + {BATCH} * 4294967296"
-    engine.execute(
-        make(minus(table), f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {fresh} AS b ON {equal}")
-    )
-    engine.execute(
-        make(
-            plus(table),
-            f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {fresh} AS a ANTI JOIN {old} AS b ON {equal}",
-        )
-    )
-    return written(engine, table, cols)
-
-
-def written(engine: Engine, table: str, cols: str) -> tuple[int, int]:
-    """Carry the change set over into the stored table: how many rows came and went."""
-    gone = engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
-    come = engine.execute(
-        f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) "
-        f"SELECT {cols}, _rid, _k, {BATCH} FROM {plus(table)}"
-    )
-    return come, gone
 
 
 def rowwise(
