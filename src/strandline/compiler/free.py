@@ -25,6 +25,15 @@ def _free(node: exp.Expr) -> Iterator[Reference]:
         yield from (found for found in _free(child) if found[0] not in own)
 
 
+def bound_columns(expr: exp.Expr) -> frozenset[str]:
+    """The columns that a bound expression names outside of its subqueries."""
+    if isinstance(expr, exp.Column):
+        return frozenset([expr.name])
+    if isinstance(expr, exp.Query):
+        return frozenset()
+    return frozenset().union(*(bound_columns(c) for c in expr.iter_expressions()))
+
+
 def aliases(select: exp.Select) -> frozenset[str]:
     """The names of a SELECT's FROM items."""
     from_ = select.args.get("from_")

@@ -1,4 +1,4 @@
-"""FROM: tables, subqueries and joins under fresh column names; bag unions."""
+"""FROM: tables, subqueries and joins under fresh column names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from strandline.compiler.binding import (
     copied,
     refuse_subqueries,
     rename,
-    replace,
 )
 from strandline.compiler.correlation import domain_rows, from_outside, inside
 from strandline.compiler.free import free
+from strandline.compiler.matching import Condition, matched
 from strandline.compiler.reject import UnsupportedError
-from strandline.compiler.subqueries import lower_predicate, outermost, scalars
 from strandline.compiler.text import DIALECT
 
 Source = tuple[r.Relation, Scope]
@@ -182,42 +181,8 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
     right, right_scope, tied = lower_partner(left, scope, join.this, ctx)
     if tied and side in ("RIGHT", "FULL"):
         raise UnsupportedError(f"{side} JOIN with a correlated subquery has no incremental rule")
-    both = {**scope, **right_scope}
-    written = r.conjuncts(join.args.get("on"))
-    late = [] if side or kind in ("SEMI", "ANTI") else [t for t in written if t.find(exp.Query)]
-    terms = [bind(t, both) for t in written if t not in late]
-    left, right, mapping = with_values(left, right, terms, (scope, right_scope), ctx)
-    terms = [*tied, *(replace(t, mapping) for t in terms)]
-    on = exp.and_(*terms) if terms else None
-    refuse_subqueries(on)
-    if kind in ("SEMI", "ANTI") or side in ("SEMI", "ANTI"):
-        return r.SemiJoin(left, right, on, anti="ANTI" in (kind, side)), scope
-    if side == "RIGHT":
-        return r.Join("left", right, left, on), both
-    if side == "FULL":
-        return full_join(left, right, on, ctx, both)
-    joined: r.Relation = r.Join("left" if side == "LEFT" else "inner", left, right, on)
-    for term in late:
-        joined = lower_predicate(joined, term, both, ctx)
-    return joined, both
-
-
-def with_values(
-    left: r.Relation, right: r.Relation, terms: Sequence[exp.Expr], scopes: tuple[Scope, Scope], ctx: Context
-) -> tuple[r.Relation, r.Relation, dict[exp.Expr, exp.Expr]]:
-    """Subqueries in an outer join's condition become columns of the side that they depend on."""
-    mapping: dict[exp.Expr, exp.Expr] = {}
-    for sub in (s for t in terms for s in outermost(t)):
-        named = r.references(sub) - {name for _, name in free(sub)}
-        outer = set(free(sub))
-        if named <= set(scopes[1].values()) and outer <= set(scopes[1]):
-            right, more = scalars(right, [sub], scopes[1], ctx)
-        elif named <= set(scopes[0].values()) and outer <= set(scopes[0]):
-            left, more = scalars(left, [sub], scopes[0], ctx)
-        else:
-            raise UnsupportedError("a subquery over both sides of an outer join has no incremental rule")
-        mapping.update(more)
-    return left, right, mapping
+    on = Condition(scope, right_scope, tuple(r.conjuncts(join.args.get("on"))), tied)
+    return matched(kind if kind in ("SEMI", "ANTI") else side, left, right, on, ctx)
 
 
 def lower_partner(
@@ -233,36 +198,3 @@ def lower_partner(
     titled = source if alias_columns(source) else holder
     outputs = list(zip(query.named_selects, side.outputs, strict=True))
     return side.node, names_of(source.alias_or_name, titled, outputs), side.on
-
-
-def full_join(
-    left: r.Relation, right: r.Relation, on: exp.Expr | None, ctx: Context, scope: Scope
-) -> tuple[r.Relation, Scope]:
-    """L ⟗ R = (L ⟕ R) ⊎ (NULLs × (R ▷ L))."""
-    matched = r.Join("left", left, right, on)
-    alone = r.SemiJoin(right, left, on, anti=True)
-    names = r.columns(matched)
-    own = set(r.columns(right))
-    padded = r.Project(
-        alone, tuple(r.Out(n, r.column(n) if n in own else exp.Null()) for n in names), r.ids(right)
-    )
-    return union_all((matched, padded), names, scope, ctx)
-
-
-def union_all(
-    branches: tuple[r.Relation, ...], names: tuple[str, ...], scope: Scope, ctx: Context
-) -> tuple[r.Relation, Scope]:
-    """A bag union under fresh names, with a tag and the branches' ids as identity."""
-    fresh = {n: ctx.names.fresh(n) for n in names}
-    tag = ctx.names.fresh("branch")
-    id_names = [[ctx.names.fresh("id") for _ in r.ids(b)] for b in branches]
-    every = [i for ids in id_names for i in ids]
-    projected = []
-    for number, (branch, own) in enumerate(zip(branches, id_names, strict=True)):
-        outs = [r.Out(fresh[n], r.column(c)) for n, c in zip(names, r.columns(branch), strict=False)]
-        outs.append(r.Out(tag, exp.Literal.number(number)))
-        source = dict(zip(own, r.ids(branch), strict=True))
-        outs += [r.Out(i, r.column(source[i]) if i in source else exp.Null()) for i in every]
-        projected.append(r.Project(branch, tuple(outs), (tag, *every)))
-    union = r.Union(tuple(projected), (*fresh.values(), tag, *every), (tag, *every))
-    return union, {key: fresh[value] for key, value in scope.items() if value in fresh}

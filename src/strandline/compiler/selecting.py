@@ -23,9 +23,9 @@ from strandline.compiler.binding import (
     replace,
 )
 from strandline.compiler.correlation import SETS, domain_rows, same_keys
-from strandline.compiler.joining import union_all
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
+from strandline.compiler.unions import union_all
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.binding import Context, Keyed, Lowered
-from strandline.compiler.joining import union_all
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.selecting import constant
+from strandline.compiler.unions import union_all
 
 
 def lower_set_operation(query: exp.SetOperation, ctx: Context) -> Lowered:

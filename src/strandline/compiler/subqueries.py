@@ -209,7 +209,8 @@ def listing(query: exp.Expr) -> exp.Select:
         raise UnsupportedError("ARRAY() of an aggregate or of a subquery has no incremental rule")
     order = select.args.get("order")
     if order is not None:
-        value = exp.Order(this=value.copy(), expressions=[t.copy() for t in order.expressions])
+        own: dict[exp.Expr, exp.Expr] = {r.column(select.expressions[0].alias_or_name): value}
+        value = exp.Order(this=value.copy(), expressions=[replace(t, own) for t in order.expressions])
     found = exp.Coalesce(this=exp.ArrayAgg(this=value.copy()), expressions=[exp.Array(expressions=[])])
     select.set("expressions", [exp.alias_(found, "items")])
     select.set("order", None)
