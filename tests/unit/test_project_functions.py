@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,59 @@ def test_files_do_not_see_each_other(project: Path) -> None:
         + "\nassert 'doubled' not in globals()\n"
     )
     assert {m.name for m in load_project(project).models} == {"daily", "a_first", "twice", "other"}
+
+
+HELPED = """
+import polars as pl
+import strandline as sl
+import _amounts
+
+@sl.model(keys=["day"], name="daily")
+def function(orders: pl.LazyFrame) -> pl.LazyFrame:
+    from _more.deep import OFFSET
+
+    return orders.group_by("day").agg(_amounts.total() + OFFSET)
+"""
+AMOUNTS = """
+import polars as pl
+FACTOR = {factor}
+def total() -> pl.Expr:
+    return pl.col("amount").sum() * FACTOR
+"""
+
+
+def test_modules_of_the_project_are_imported_and_rebuild_what_imports_them(project: Path) -> None:
+    models = project / "models"
+    (models / "some.py").write_text(HELPED)
+    (models / "a_first.sql").unlink()
+    (models / "_amounts.py").write_text(AMOUNTS.format(factor=1))
+    (project / "_more").mkdir()
+    (project / "_more" / "deep.py").write_text("OFFSET = 0")
+    (project / "in" / "a.csv").write_text("day,amount\n2025-01-01,5\n")
+    said: list[str] = []
+
+    def amount() -> int:
+        with sl.Pipeline.load(project, notice=said.append) as pipeline:
+            pipeline.run()
+            assert all(pipeline.warehouse.verify_all())
+            return int(pipeline.warehouse.read("daily")["amount"][0])
+
+    path = list(sys.path)
+    assert (amount(), said) == (5, [])
+    (models / "_amounts.py").write_text(AMOUNTS.format(factor=2))
+    assert amount() == 10
+    (project / "_more" / "deep.py").write_text("OFFSET = 7")
+    assert amount() == 17
+    assert said == ["model daily was rebuilt from all rows: its code changed"] * 2
+    assert (amount(), len(said)) == (17, 2)
+    assert sys.path == path
+    assert not list(project.rglob("__pycache__"))
+
+
+def test_a_file_of_the_project_never_stands_for_a_library(project: Path) -> None:
+    (project / "models" / "_first.sql").touch()
+    (project / "json.py").write_text("raise RuntimeError")
+    (project / "models" / "some.py").write_text(MODEL + "\nimport json\njson.dumps([])\n")
+    before = load_project(project).models[0].sql
+    (project / "json.py").write_text("raise ValueError")
+    assert load_project(project).models[0].sql == before
