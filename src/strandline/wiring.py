@@ -21,7 +21,7 @@ from strandline.errors import EngineError, InputError, LockedError, StrandlineEr
 from strandline.local import LocalServer, Reading, RemoteWarehouse, Status
 from strandline.local.answers import Handler
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, load_project
-from strandline.runner import Notice, Release, RunPlan
+from strandline.runner import Notice, Progress, Release, RunPlan
 from strandline.schema import BatchKind, Run, Schema
 
 if TYPE_CHECKING:
@@ -159,20 +159,26 @@ class Pipeline:
             runner.prepare(cast("Definitions", self.warehouse), self.config, self._notice)
             self._prepared = True
 
-    def run(self, kind: BatchKind | None = None, on_run: Callable[[Run], None] | None = None) -> Run:
+    def run(
+        self,
+        kind: BatchKind | None = None,
+        on_run: Callable[[Run], None] | None = None,
+        on_file: Progress = runner.unseen,
+    ) -> Run:
         """Bring the tables and models up to date with the files; one commit, or none for no change.
 
         With `max_files_per_batch` there may be several: `on_run` sees each, the last is returned.
+        `on_file` is told how many of a batch's files are in, how many there are, and which is read now.
         """
         self.prepare()
-        run = following = self._refresh(kind, self._notice)
+        run = following = self._refresh(kind, self._notice, progress=on_file)
         while following.changed:
             run = following
             if on_run is not None:
                 on_run(run)
             if self.config.max_files_per_batch is None:
                 break
-            following = self._refresh(None, self._notice)
+            following = self._refresh(None, self._notice, progress=on_file)
         return run
 
     def plan(self, kind: BatchKind | None = None) -> RunPlan:
@@ -244,7 +250,8 @@ class Pipeline:
         with self.reader() as wh:
             if isinstance(wh, RemoteWarehouse):
                 return wh.status()
-            return local.read_status(wh, path, local.holder_of(path))
+            # where the file could be opened for reading, nobody else holds it for writing
+            return local.read_status(wh, path, local.holder_of(path) if self._warehouse is not None else None)
 
     def close(self) -> None:
         """Let the warehouse go; the next use opens it again."""
@@ -258,7 +265,14 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _refresh(self, kind: BatchKind | None, notice: Notice, *, lenient: bool = False) -> Run:
+    def _refresh(
+        self,
+        kind: BatchKind | None,
+        notice: Notice,
+        *,
+        lenient: bool = False,
+        progress: Progress = runner.unseen,
+    ) -> Run:
         return runner.refresh(
             cast("Batches", self.warehouse),
             self._sources,
@@ -266,6 +280,7 @@ class Pipeline:
             most_files=self.config.max_files_per_batch,
             notice=notice,
             lenient=lenient,
+            progress=progress,
         )
 
     def _watched_batch(self) -> Run:
@@ -378,5 +393,6 @@ def _explain_new(tables: Mapping[str, Schema], models: Sequence[ModelSettings]) 
         for name, schema in tables.items():
             scratch.create_table(name, schema.columns, schema.key or None, append_only=schema.append_only)
         for model in models:
-            scratch.create_model(model.name, model.definition, strict=model.strict)
+            with runner.in_file(model):
+                scratch.create_model(model.name, model.definition, strict=model.strict)
         return {model.name: scratch.explain(model.name) for model in models}

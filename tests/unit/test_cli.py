@@ -239,6 +239,66 @@ def test_a_query_may_not_write(project: Path) -> None:
     assert strandline("query", "SELECT 1 FROM shipment_timeline LIMIT 1", cwd=project).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELEC 1", "this begins with SELEC\n  next:  did you mean SELECT?"),
+        ("DROP TABLE locations", "this begins with DROP\n  next:  give a SELECT"),
+        ("EXPLAIN SELECT 1", "this begins with EXPLAIN\n  next:  give a SELECT"),
+        ("SELECT 1; SELECT 2", "these are 2 statements"),
+        ("", "this begins with nothing"),
+    ],
+)
+def test_a_query_that_is_none_is_said_to_be(project: Path, sql: str, said: str) -> None:
+    done = strandline("query", sql, cwd=project)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: only one SELECT can be run here, and {said}")
+
+
+def test_columns_of_one_name_are_numbered_where_names_are_keys(project: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1"
+    assert json.loads(strandline("query", sql, "--json", cwd=project).stdout) == [
+        {"a": 1, "a_2": 2, "a_1": 3}
+    ]
+    assert strandline("query", sql, "--csv", cwd=project).stdout == "a,a,a_1\n1,2,3\n"
+    strandline("query", sql, "--parquet", str(tmp_path / "x"), cwd=project)
+    assert pq.read_table(tmp_path / "x").column_names == ["a", "a_2", "a_1"]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_moments_that_python_cannot_hold_are_shown(project: Path, form: str) -> None:
+    sql = "SELECT 'infinity'::DATE AS a, ['290000-01-01'::TIMESTAMP] AS b, '0005-01-01 (BC)'::DATE AS c"
+    done = strandline("query", sql, "--format", form, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert all(text in done.stdout for text in ("infinity", "290000-01-01 00:00:00", "0005-01-01 (BC)"))
+
+
+def test_a_table_that_is_not_there_holds_nothing_back(project: Path) -> None:
+    done = strandline("quarantine", "list", "--table", "package", cwd=project)
+    assert (done.returncode, "did you mean 'packages'" in done.stderr) == (2, True)
+
+
+def test_a_holder_that_was_killed_holds_nothing(project: Path) -> None:
+    from strandline import local
+
+    note = project / "warehouse.duckdb.lock"
+    holder = local.announce(project / "warehouse.duckdb", "watch")
+    status = json.loads(strandline("status", "--json", cwd=project).stdout)
+    note.unlink()
+    assert holder.alive
+    assert status["holder"] is None
+
+
+def test_the_model_file_is_named_by_plan_too(project: Path) -> None:
+    file = project / "models" / "wrong.sql"
+    file.write_text("SELECT x FROM nowhere")
+    done = strandline("plan", cwd=project)
+    file.unlink()
+    assert (done.returncode, "models/wrong.sql" in done.stderr) == (2, True)
+
+
 def test_intervals_read_well(project: Path) -> None:
     sql = "SELECT INTERVAL '26 hours' AS a, to_microseconds(1500000) AS b"
     assert strandline("query", sql, "--csv", cwd=project).stdout == "a,b\n26:00:00,00:00:01.5\n"

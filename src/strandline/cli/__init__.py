@@ -52,10 +52,13 @@ def run(words: Sequence[str]) -> int:
 
 
 def _call(words: Sequence[str]) -> int:
+    import logging
+
     from cyclopts import CycloptsError
 
     from strandline.cli.commands import app
 
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it takes for unusual we say ourselves
     try:
         result = app(list(words))
     except CycloptsError as error:

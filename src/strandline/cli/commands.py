@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from strandline import __version__
 from strandline.cli import output, views
 from strandline.cli.words import Json, ProjectDir, nearest_project, project_folder, share
-from strandline.errors import UsageError
+from strandline.errors import UnknownNameError, UsageError, nearest
 from strandline.schema import Run
 from strandline.units import counted
 
@@ -48,6 +48,13 @@ def reading(folder: Path) -> Iterator[Reading]:
 
     with Pipeline.load(folder) as pipeline, pipeline.reader() as reader:
         yield reader
+
+
+def known_table(reader: Reading, name: str | None) -> None:
+    """Raises UnknownNameError for a table that is not there."""
+    tables = reader.tables() if name is not None else {}
+    if name is not None and name.lower() not in {t.lower() for t in tables}:
+        raise UnknownNameError(f"there is no table {name!r}", hint=nearest(name, tables))
 
 
 @app.command
@@ -89,10 +96,10 @@ def run(directory: Path | None = None, /, *, project: ProjectDir = None, json: J
     folder = project_folder(directory, project)
     runs: list[Run] = []
     with (
-        output.progress(f"running {folder.resolve().name}"),
+        output.file_progress(f"running {folder.resolve().name}") as on_file,
         Pipeline.load(folder, role="run", notice=output.say_plain) as pipeline,
     ):
-        last = pipeline.run(on_run=runs.append)
+        last = pipeline.run(on_run=runs.append, on_file=on_file)
     for done in runs or [last]:
         views.show_run(done)
     if json:
@@ -256,6 +263,7 @@ def list_quarantine(
     from strandline import local
 
     with reading(project_folder(project)) as reader:
+        known_table(reader, table)
         found = local.quarantine(reader, table=table, status=None if all else "held", limit=limit)
     if json:
         output.print_json(found)

@@ -84,6 +84,31 @@ def progress(first: str = "", steps: int | None = None) -> Iterator[Callable[[st
         yield lambda text: live.update(task, description=escape(text), advance=1 if steps else 0)
 
 
+@contextmanager
+def file_progress(first: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Takes how many files are in, of how many, and the one at work: a bar, on a terminal alone."""
+    screen = console(sys.stderr)
+    if not screen.is_terminal:
+        say_plain(first)
+        yield lambda *_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=screen, transient=True) as live:
+        task = live.add_task(escape(first), total=None)
+
+        def show_file(done: int, total: int, name: str) -> None:
+            live.update(task, completed=done, total=total, description=escape(name or "the models follow"))
+
+        yield show_file
+
+
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[int] = (), title: str = ""
 ) -> Table:
@@ -184,7 +209,8 @@ def _field(value: Any) -> str:
 
 def show_error(error: StrandlineError, as_json: bool) -> None:
     """What went wrong, where, why and what next, on stderr; with --json as an object on stdout too."""
-    why = str(error.__cause__).strip().partition("\n")[0] if error.__cause__ else ""
+    cause = error.__cause__  # of one of our own kind it says the same once more
+    why = str(cause).strip().partition("\n")[0] if cause and not isinstance(cause, type(error)) else ""
     why = "" if why in error.message else why
     screen = console(sys.stderr)
     screen.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,12 +22,14 @@ BETWEEN = 3
 def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
     """Print the rows in a form, or write them to a Parquet file (UsageError for `parquet` without one)."""
     if file is not None:
-        _write_parquet(rows, file)
+        _write_parquet(rows.rename_columns(distinct(rows.column_names)), file)
         output.say_plain(f"wrote {counted(rows.num_rows, 'row')} to {file}")
         return
     from strandline.warehouse.faraway import legible
 
     rows = legible(rows)
+    if form == "json":
+        rows = rows.rename_columns(distinct(rows.column_names))
     if form == "parquet":
         raise UsageError("Parquet is not for reading on a screen", hint="name a file: --parquet FILE.")
     if form == "json":
@@ -35,6 +38,15 @@ def write_rows(rows: pa.Table, form: str, file: Path | None) -> None:
         output.write_csv(rows.column_names, _tuples(rows))
     else:
         _table(rows)
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names with those that come again numbered: an object of JSON has each name once."""
+    made: list[str] = []
+    for name in names:
+        again = (f"{name}_{n}" for n in itertools.count(1))
+        made.append(name if name not in made else next(new for new in again if new not in (*made, *names)))
+    return made
 
 
 def _table(rows: pa.Table) -> None:

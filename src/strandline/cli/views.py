@@ -92,8 +92,13 @@ def status_tables(status: Status) -> Table:
 def quarantined(found: Sequence[Mapping[str, Any]]) -> Table:
     """Held rows; long raw text is cut."""
     names = ("quarantine_id", "table_name", "file", "line", "reason", "status", "raw")
-    rows = [[cell(row[name])[:80] for name in names] for row in found]
+    rows = [[cut(cell(row[name])) if name == "raw" else row[name] for name in names] for row in found]
     return table(("id", "table", "file", "line", "reason", "status", "row"), rows, right=(3,))
+
+
+def cut(text: str, most: int = 80) -> str:
+    """At most so many characters, the last one a sign that there are more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def checks(found: Iterable[Check]) -> Table:

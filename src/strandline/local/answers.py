@@ -72,7 +72,8 @@ def answer(wh: Reading, warehouse: str, op: str, args: Mapping[str, Any]) -> Any
     Raises UsageError for an operation or argument there is none of.
     """
     if op == "status":
-        return read_status(wh, warehouse, holder_of(warehouse))
+        holder = holder_of(warehouse)
+        return read_status(wh, warehouse, holder if holder is not None and holder.alive else None)
     if op not in HANDLERS:
         raise UsageError(f"there is nothing called {op!r} to ask for; {nearest(op, HANDLERS)}")
     try:

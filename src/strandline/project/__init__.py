@@ -35,7 +35,7 @@ from strandline.schema import Column, Schema
 
 FILE_NAME = "strandline.toml"
 MODELS_FOLDER = "models"
-STRATEGIES = ("merge", "carry", "partition", "keyed", "full")
+STRATEGIES = ("auto", "partition", "keyed", "full")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _WORD = re.compile(r"\w+")

@@ -9,8 +9,8 @@ release(wh, sources, ids=[…])     quarantined rows that are accepted by now
 from __future__ import annotations
 
 from strandline.runner.planning import PlannedFile, PlannedModel, RunPlan, plan
-from strandline.runner.ports import Notice, quiet
-from strandline.runner.prepare import prepare
+from strandline.runner.ports import Notice, Progress, quiet, unseen
+from strandline.runner.prepare import in_file, prepare
 from strandline.runner.refresh import refresh
 from strandline.runner.release import Release, release
 
@@ -18,11 +18,14 @@ __all__ = [
     "Notice",
     "PlannedFile",
     "PlannedModel",
+    "Progress",
     "Release",
     "RunPlan",
+    "in_file",
     "plan",
     "prepare",
     "quiet",
     "refresh",
     "release",
+    "unseen",
 ]

@@ -13,6 +13,7 @@ from strandline.runner.prepare import dropped, stored_models, what_changed
 from strandline.runner.refresh import Work, pending, with_tables
 from strandline.schema import BatchKind, Schema
 from strandline.sources.base import Source
+from strandline.units import counted
 
 ExplainNew = Callable[[Mapping[str, Schema], Sequence[ModelSettings]], Mapping[str, Any]]
 """Explains models that are not there yet, given the tables they would read."""
@@ -82,7 +83,11 @@ class RunPlan:
         lines += [f"add to table {table}: {', '.join(names)}" for table, names in self.columns.items()]
         lines += [_model_line(m) for m in self.models]
         lines += [_file_line(f) for f in self.files]
-        what = f"{len(self.files)} files in one {self.kind} batch" if self.files else "no files are waiting"
+        what = (
+            f"{counted(len(self.files), 'file')} in one {self.kind} batch"
+            if self.files
+            else "no files are waiting"
+        )
         return "\n".join([*lines, what])
 
 

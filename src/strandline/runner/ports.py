@@ -135,8 +135,16 @@ class Batches(Protocol):
     def batch(self, kind: BatchKind = "incremental") -> AbstractContextManager[BatchWriter]: ...
 
 
+Progress = Callable[[int, int, str], None]
+"""Takes how many files of a batch are in, how many there are, and the one that is read now ("" for none)."""
+
+
 def quiet(_: str) -> None:
     """The notice that nobody listens to."""
+
+
+def unseen(_: int, __: int, ___: str) -> None:
+    """The progress that nobody looks at."""
 
 
 class Queryable(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,17 @@ def what_changed(existing: Mapping[str, StoredModel], model: ModelSettings) -> s
     return f"its setting {', '.join(differ)}" if differ else ""
 
 
+@contextlib.contextmanager
+def in_file(model: ModelSettings) -> Iterator[None]:
+    """What goes wrong with a model is said with its file in front."""
+    try:
+        yield
+    except StrandlineError as error:
+        if model.file not in error.where:
+            error.where = f"{model.file}: {error.where}" if error.where else model.file
+        raise
+
+
 def _prepare_model(
     wh: Definitions, model: ModelSettings, changed: str, queries: Mapping[str, str], notice: Notice
 ) -> None:
@@ -84,7 +96,7 @@ def _prepare_model(
     forced: dict[str, Any] = {"strategy": model.strategy} if model.strategy else {}
     if changed and queries:
         forced["queries"] = queries
-    try:
+    with in_file(model):
         wh.create_model(
             model.name,
             model.definition,
@@ -93,9 +105,5 @@ def _prepare_model(
             views=model.views,
             **forced,
         )
-    except StrandlineError as error:
-        if model.file not in error.where:
-            error.where = f"{model.file}: {error.where}" if error.where else model.file
-        raise
     if changed:
         notice(f"model {model.name} was rebuilt from all rows: {changed} changed")

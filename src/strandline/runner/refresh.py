@@ -14,9 +14,11 @@ from strandline.runner.ports import (
     Batches,
     BatchWriter,
     Notice,
+    Progress,
     Tables,
     ledger,
     quiet,
+    unseen,
 )
 from strandline.schema import (
     BatchKind,
@@ -70,6 +72,7 @@ def refresh(
     most_files: int | None = None,
     notice: Notice = quiet,
     lenient: bool = False,
+    progress: Progress = unseen,
 ) -> Run:
     """Take in the complete files that are new or changed; one commit, or none when there is nothing.
 
@@ -87,8 +90,10 @@ def refresh(
     while work or kind is not None:
         try:
             with wh.batch(kind=chosen) as batch:
-                for item in work:
+                for number, item in enumerate(work):
+                    progress(number, len(work), item.file.path)
                     take_in(batch, item)
+                progress(len(work), len(work), "")
                 return_rows(batch, work, known, current, notice)
                 for position in positions(known, current, work):
                     batch.position(position)

@@ -36,7 +36,7 @@ from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation
 from strandline.warehouse.holdings import Holdings
 from strandline.warehouse.inbox import Inbox
-from strandline.warehouse.outgoing import to_polars
+from strandline.warehouse.outgoing import refuse_writing, to_polars
 from strandline.warehouse.python_models import FunctionPlan
 from strandline.warehouse.remaking import Queries
 
@@ -417,21 +417,7 @@ class Warehouse:
 
     def sql(self, text: str, *, lazy: bool = False, arrow: bool = False) -> Any:
         """The result of one read-only query."""
-        import sqlglot
-        from sqlglot import exp
-
-        try:
-            parsed = [t for t in sqlglot.parse(text, dialect="duckdb") if t is not None]
-            readable = len(parsed) == 1 and isinstance(
-                parsed[0], (exp.Query, exp.Describe, exp.Show, exp.Summarize)
-            )
-        except sqlglot.errors.SqlglotError:
-            readable = text.lstrip().lower().startswith(("select", "with", "from", "describe", "explain"))
-        if not readable:
-            raise UsageError(
-                "only one SELECT can be run here",
-                hint="change data with apply() and models with create_model().",
-            )
+        refuse_writing(text)
         table: pa.Table = self.engine.arrow(text)
         if arrow:
             return table

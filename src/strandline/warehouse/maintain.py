@@ -12,6 +12,7 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.schema import ModelRun, StageRun
+from strandline.units import counted
 from strandline.warehouse.definitions import ModelDefinition
 
 REBUILD_ROWS = 50_000
@@ -144,8 +145,9 @@ def refresh(
     rows_in = change.rows(touched)
     last = runs[-1] if runs else None
     out = last.rows_out if last is not None and last.stage == definition.table else 0
-    reason = next((r.reason for r in reversed(runs)), "no stage was touched")
-    strategy = plan.strategy if not runs else max((r.strategy for r in runs), key=COSTLIEST.index)
+    costliest = max(runs, key=lambda r: COSTLIEST.index(r.strategy), default=None)
+    strategy = costliest.strategy if costliest is not None else plan.strategy
+    reason = costliest.reason if costliest is not None else "no stage was touched"
     return ModelRun(
         definition.name,
         strategy,
@@ -220,7 +222,9 @@ def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], 
     out = came + went if counts["shared"] else max(came + went, sum(counts.get(c, 0) for c in WRITTEN))
     strategy, reason = stage.strategy, stage.reason
     if strategy == "carry" and counts.get("late"):
-        late = f"{counts['late']} partitions had late, changed or removed rows and were recomputed"
+        one = counts["late"] == 1
+        late = f"{counted(counts['late'], 'partition')} had late, changed or removed rows and "
+        late += "was recomputed" if one else "were recomputed"
         reason = f"{late}; the rest carried on"
         strategy = "partition" if not counts.get("carried") else "carry"
     return StageRun(model, stage.table, stage.name, strategy, reason, rows_in, out, seconds)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
+from strandline.errors import UsageError
 from strandline.warehouse.faraway import legible
 
 if TYPE_CHECKING:
@@ -13,6 +15,32 @@ if TYPE_CHECKING:
 DAY_MICROSECONDS = 86_400_000_000
 MOST_DAYS = 100_000_000
 """Of a Duration: 64 bits of microseconds hold 106 million days."""
+
+
+READS = ("SELECT", "WITH", "FROM", "DESCRIBE", "SHOW", "SUMMARIZE")
+
+
+def refuse_writing(text: str) -> None:
+    """Raises UsageError for anything but one statement that only reads."""
+    import sqlglot
+    from sqlglot import exp
+
+    begins = text.split(maxsplit=1)[0].upper() if text.split() else "nothing"
+    try:
+        parsed = [t for t in sqlglot.parse(text, dialect="duckdb") if t is not None]
+        kinds = (exp.Query, exp.Describe, exp.Show, exp.Summarize)
+        reads, count = len(parsed) == 1 and isinstance(parsed[0], kinds), len(parsed)
+    except sqlglot.errors.SqlglotError:  # the engine knows more: it says what is wrong
+        reads, count = begins in READS[:4], 1
+    if reads:
+        return
+    close = difflib.get_close_matches(begins, READS, n=1)
+    what = f"these are {count} statements" if count > 1 else f"this begins with {begins}"
+    hint = "give a SELECT; rows come in by files or apply(), models are files or create_model()."
+    raise UsageError(
+        f"only one SELECT can be run here, and {what}",
+        hint=f"did you mean {close[0]}?" if close and count == 1 and close[0] != begins else hint,
+    )
 
 
 def to_polars(table: pa.Table) -> pl.DataFrame:
