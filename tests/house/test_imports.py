@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +111,20 @@ def test_the_compiler_imports_no_engine_library() -> None:
         and {(getattr(node, "module", None) or node.names[0].name).split(".")[0]} & banned
     ]
     assert not found
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    """A library that comes with another one by chance is missing where that one is installed alone."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [text for texts in declared["optional-dependencies"].values() for text in texts]
+    named = {re.split(r"[<>=\[~! ]", text)[0] for text in [*declared["dependencies"], *extras]}
+    allowed = {*named, *sys.stdlib_module_names, EVERYWHERE}
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for name in [getattr(node, "module", None) or node.names[0].name]
+        if name.partition(".")[0] not in allowed
+    }
+    assert not found, "\n".join(sorted(found))
