@@ -188,3 +188,24 @@ def test_a_file_of_the_project_never_stands_for_a_library(project: Path) -> None
     before = load_project(project).models[0].sql
     (project / "json.py").write_text("raise ValueError")
     assert load_project(project).models[0].sql == before
+
+
+def test_a_new_model_between_two_that_change(project: Path) -> None:
+    """`twice` reads `daily`, which changes, and from now on also a model that is not there yet."""
+    code = (project / "models" / "some.py").read_text()
+    (project / "models" / "total.sql").write_text("SELECT sum(amount) AS amount FROM twice")
+    (project / "in" / "a.csv").write_text("day,amount\n2025-01-01,5\n")
+    with sl.Pipeline.load(project) as pipeline:
+        pipeline.run()
+        assert pipeline.warehouse.read("total")["amount"][0] == 10
+    code = code.replace(".sum())", ".sum() + 1)").replace("a_first", "later")
+    (project / "models" / "some.py").write_text(code)
+    (project / "models" / "later.sql").write_text("SELECT day, amount + 100 AS amount FROM a_first")
+    said: list[str] = []
+    with sl.Pipeline.load(project, notice=said.append) as pipeline:
+        pipeline.run()
+        assert pipeline.warehouse.read("total")["amount"][0] == 212
+        assert all(pipeline.warehouse.verify_all())
+    assert said == [
+        f"model {name} was rebuilt from all rows: its code changed" for name in ("daily", "twice")
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     queries = {m.name: m.sql for m in project.models if changed[m.name] == ITS_SQL}
     for source in project.sources.values():
         prepare_table(wh, source, queries, notice)
+    for name in in_the_way(existing, project.models, changed):
+        wh.drop_model(name)
     for model in project.models:
         above = {name: sql for name, sql in queries.items() if name != model.name}
         _prepare_model(wh, model, changed[model.name], above, notice)
@@ -64,6 +66,35 @@ def dropped(existing: Mapping[str, StoredModel], wanted: Iterable[ModelSettings]
     gone = {low: model for low, model in existing.items() if low not in kept}
     uses = {low: set(model.reads) & gone.keys() - {low} for low, model in gone.items()}
     return [gone[low].name for low in reversed(topological(uses))]
+
+
+def in_the_way(
+    existing: Mapping[str, StoredModel], wanted: Sequence[ModelSettings], changed: Mapping[str, str]
+) -> list[str]:
+    """Models to drop before any is changed, each before those it uses; they are made again in their turn.
+
+    A changed model is rebuilt together with a changed one that it reads, but cannot be where it now
+    reads a model that is yet to be made.
+    """
+    moved = {name.lower() for name, what in changed.items() if what}
+    new = {m.name.lower() for m in wanted} - existing.keys()
+    below = {low: set(model.reads) & existing.keys() for low, model in existing.items()}
+    order = topological(below)
+    over = _above(moved, below, order)
+    late = {
+        m.name.lower() for m in wanted if m.name.lower() in over & moved and new & {u.lower() for u in m.uses}
+    }
+    gone = late | _above(late, below, order)
+    return [existing[low].name for low in reversed(order) if low in gone]
+
+
+def _above(names: Set[str], below: Mapping[str, Set[str]], order: Iterable[str]) -> set[str]:
+    """What reads any of these, directly or through others."""
+    found: set[str] = set()
+    for low in order:
+        if below[low] & (names | found):
+            found.add(low)
+    return found
 
 
 def what_changed(existing: Mapping[str, StoredModel], model: ModelSettings) -> str:
