@@ -113,6 +113,8 @@ class StageRun:
     rows_in: int
     rows_out: int
     seconds: float
+    removing: bool | None = None
+    """Rows were removed or changed, not only added; None where that makes no difference to the cost."""
 
 
 @dataclass(frozen=True, slots=True)

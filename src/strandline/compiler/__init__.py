@@ -103,7 +103,7 @@ def force(plan: Plan, strategy: str | None) -> Plan:
     That is `full`, or `partition`/`keyed` where a stage would carry or merge.
     Raises ConfigurationError for any other.
     """
-    if strategy is None or strategy == "auto" or plan.full_reason:
+    if strategy in (None, "auto", "incremental") or plan.full_reason:
         return plan
     if strategy == "full":
         return recompute_plan(plan, "the model's settings ask for it")

@@ -13,6 +13,9 @@ CREATE TABLE IF NOT EXISTS strandline.checkpoints (
 CREATE TABLE IF NOT EXISTS strandline.stage_runs (
     batch_id UUID, model VARCHAR, stage VARCHAR, operator VARCHAR, strategy VARCHAR, reason VARCHAR,
     rows_in BIGINT, rows_out BIGINT, seconds DOUBLE);
+CREATE TABLE IF NOT EXISTS strandline.fills (
+    model VARCHAR, batch_seq BIGINT, created BOOLEAN, rows BIGINT, seconds DOUBLE);
+ALTER TABLE strandline.stage_runs ADD COLUMN IF NOT EXISTS removing BOOLEAN;
 CREATE TABLE IF NOT EXISTS strandline.files (
     file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT, sha256 VARCHAR,
     rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, recorded_at TIMESTAMP);
@@ -53,7 +56,7 @@ SELECT coalesce(max(batch_seq), 0) FROM strandline.batches WHERE kind = 'base';
 INSERT INTO strandline.batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'committed');
 
 -- name: put_stage_run
-INSERT INTO strandline.stage_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO strandline.stage_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: put_checkpoint
 INSERT INTO strandline.checkpoints VALUES (?, ?, ?, ?, ?, 'committed', ?);
@@ -104,6 +107,19 @@ UPDATE strandline.quarantine SET status = 'replaced'
 WHERE status = 'held' AND table_name = ? AND file = ? AND batch_id IN (
     SELECT b.batch_id FROM strandline.files f JOIN strandline.batches b USING (batch_seq)
     WHERE f.source = ? AND f.path = ?);
+
+-- name: put_fill
+INSERT INTO strandline.fills VALUES (?, getvariable('strandline_batch')::BIGINT, ?, ?, ?);
+
+-- name: last_fill
+SELECT rows, seconds FROM strandline.fills WHERE model = ? ORDER BY batch_seq DESC LIMIT 1;
+
+-- name: refreshes_of_model
+SELECT max(s.rows_in), arg_min(s.removing, s.stage), sum(s.seconds)
+FROM strandline.stage_runs s JOIN strandline.batches b USING (batch_id)
+WHERE s.model = ? AND b.batch_seq > (
+    SELECT coalesce(max(batch_seq), 0) FROM strandline.fills f WHERE f.model = ? AND f.created)
+GROUP BY b.batch_seq HAVING count(s.removing) = count(*) ORDER BY b.batch_seq DESC LIMIT 8;
 
 -- name: runs_of_stage
 SELECT rows_in, rows_out, seconds, strategy FROM strandline.stage_runs WHERE stage = ? ORDER BY batch_id DESC LIMIT 20;

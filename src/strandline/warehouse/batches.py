@@ -162,7 +162,7 @@ def commit(b: OpenBatch) -> Run:
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh.inbox.tables.values())
     follow_replaced_files(b)
-    taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.REBUILD_ROWS) for t in waiting]
+    taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.BULK_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh.inbox.tables.clear()
     change = maintain.Change(shared=wh.held.shared())
@@ -212,7 +212,7 @@ def write_record(
     )
     runs = [r for m in models for r in m.stages]
     if runs:
-        rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
         values: list[Any] = []
         for r in runs:
             values += [
@@ -225,6 +225,7 @@ def write_record(
                 r.rows_in,
                 r.rows_out,
                 r.seconds,
+                r.removing,
             ]
         engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
     latest = [p.last_timestamp for p in b.positions if p.last_timestamp is not None]

@@ -10,7 +10,7 @@ from strandline.engines.base import Engine
 from strandline.errors import SchemaError, StrandlineError, UnknownNameError, UsageError, nearest
 from strandline.functions import ModelFunction
 from strandline.record import query
-from strandline.warehouse import definitions, maintain, python_models
+from strandline.warehouse import costs, definitions, maintain, python_models
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 
 
@@ -23,6 +23,7 @@ class Holdings:
         self.models: dict[str, ModelDefinition] = {}
         self.sql: dict[str, str] = {}
         self.programs = maintain.Programs()
+        self.costs = costs.Costs()
         self._plans: dict[str, Plan] = {}
         for name, sql, definition in engine.rows(query("models")):
             self.models[name.lower()] = definitions.model_from_json(definition)
@@ -135,11 +136,13 @@ class Holdings:
         else:
             self._plans.pop(key, None)
         self.programs.forget(key)
+        self.costs.forget(key)
 
     def forget(self, name: str) -> None:
         for known in (self.models, self.sql, self._plans):
             known.pop(name.lower(), None)
         self.programs.forget(name)
+        self.costs.forget(name)
 
     # ── who reads whom ──────────────────────────────────────────────────────
 

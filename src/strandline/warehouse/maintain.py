@@ -13,14 +13,11 @@ from strandline.compiler.text import Step, listed, make, minus, plus, same, scra
 from strandline.engines.base import Engine
 from strandline.schema import ModelRun, StageRun
 from strandline.units import counted
+from strandline.warehouse import costs
 from strandline.warehouse.definitions import ModelDefinition
 
-REBUILD_ROWS = 50_000
-"""Below this many changed rows a rebuild is never cheaper than it is noisy."""
-REBUILD_SHARE = 0.25
-"""Above this share of changed rows the full recompute is the cheaper way (bench/crossover measures it)."""
-
-
+BULK_ROWS = 50_000
+"""This many rows into an empty table are written straight; models that read it are filled anew."""
 WRITTEN = ("carried", "new", "shown+")
 """Counts of the rows a windowed stage wrote; its change is counted apart only where somebody reads it."""
 
@@ -50,6 +47,10 @@ class Change:
     def rows(self, tables: Iterable[str]) -> int:
         """Rows that came to and went from these tables."""
         return sum(self.size(t) for t in tables)
+
+    def removes(self, tables: Iterable[str]) -> bool:
+        """True where rows went from any of these tables."""
+        return any(self.went.get(t) for t in tables)
 
     def sides(self, tables: Iterable[str]) -> Changed:
         """The sides of these tables that are not empty: what a program has to read."""
@@ -126,16 +127,17 @@ def view_statements(definition: ModelDefinition) -> list[str]:
 
 
 def refresh(
-    engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, made: Programs
+    engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, made: Programs, anew: str = ""
 ) -> ModelRun | None:
-    """Bring one model up to date; None where nothing it reads has changed."""
+    """Bring one model up to date; None where nothing it reads has changed. `anew` says why it is filled."""
     touched = set(definition.inputs) & (change.tables | change.rebuilt)
     if not touched:
         return None
     started = time.perf_counter()
-    why = rebuild_reason(engine, plan, definition, change)
-    if why:
-        return rebuild(engine, plan, definition, change, why, started)
+    if set(definition.inputs) & change.rebuilt:
+        anew = "an input was filled for the first time or anew"
+    if anew:
+        return rebuild(engine, plan, definition, change, anew, started)
     if plan.full_reason:
         runs = [recompute(engine, plan, definition, change)]
     else:
@@ -162,22 +164,6 @@ def refresh(
 COSTLIEST = ["stateless", "carry", "merge", "partition", "keyed", "full"]
 
 
-def rebuild_reason(engine: Engine, plan: Plan, definition: ModelDefinition, change: Change) -> str:
-    """Why filling anew is the way: an input was made anew, or so much changed that it is cheaper."""
-    if set(definition.inputs) & change.rebuilt:
-        return "an input was filled for the first time or anew"
-    changed = max((change.size(t) for t in definition.inputs), default=0)
-    if changed < REBUILD_ROWS or plan.full_reason:
-        return ""
-    for table in definition.inputs:
-        rows = change.size(table)
-        if rows >= REBUILD_ROWS:
-            total = max(1, engine.execute(f"SELECT count(*) FROM {stored(table)}"))
-            if rows / total > REBUILD_SHARE:
-                return f"{rows} changed rows of {total}: filling anew is cheaper"
-    return ""
-
-
 def rebuild(
     engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, why: str, started: float
 ) -> ModelRun:
@@ -188,6 +174,7 @@ def rebuild(
     rows = engine.execute(f"SELECT count(*) FROM {stored(definition.table)}")
     rows_in = change.rows(definition.inputs)
     seconds = time.perf_counter() - started
+    costs.note_fill(engine, definition, seconds, created=False)
     stage = StageRun(definition.name, definition.table, "query", "full", why, rows_in, rows, seconds)
     return ModelRun(definition.name, "full", why, rows_in, rows, seconds, (stage,))
 
@@ -227,7 +214,8 @@ def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], 
         late += "was recomputed" if one else "were recomputed"
         reason = f"{late}; the rest carried on"
         strategy = "partition" if not counts.get("carried") else "carry"
-    return StageRun(model, stage.table, stage.name, strategy, reason, rows_in, out, seconds)
+    removing = change.removes(stage.reads)
+    return StageRun(model, stage.table, stage.name, strategy, reason, rows_in, out, seconds, removing)
 
 
 def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: Change) -> StageRun:
