@@ -6,6 +6,7 @@
 # make format    let ruff rewrite
 # make examples  write what the examples of the docs print into the pages
 # make bench     the benchmark; EVENTS=10000000 for the published size
+# make crossover where incremental wins over full: table size x share of change x kind of query
 # make clean     remove what these made
 #
 # Each target prepares .venv itself; PYTHON=/path/to/python3 names the interpreter.
@@ -22,7 +23,7 @@ WORKERS ?= 2
 ROWS ?= 1000000
 ARGS ?=
 
-.PHONY: help env dev demo demo-sales test quick examples lint format bench clean
+.PHONY: help env dev demo demo-sales test quick examples lint format bench crossover clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -61,6 +62,10 @@ examples: dev
 bench: env
 	@mkdir -p bench-out
 	@$(BIN)/python -m strandline bench shipments --events $(EVENTS) --batches $(BATCHES) $(ARGS)
+
+crossover: env
+	@mkdir -p bench-out
+	@$(BIN)/python bench/crossover.py $(ARGS)
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo demo-sales bench-out

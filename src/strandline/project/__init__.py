@@ -35,7 +35,7 @@ from strandline.schema import Column, Schema
 
 FILE_NAME = "strandline.toml"
 MODELS_FOLDER = "models"
-STRATEGIES = ("auto", "partition", "keyed", "full")
+STRATEGIES = ("auto", "incremental", "partition", "keyed", "full")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _WORD = re.compile(r"\w+")
