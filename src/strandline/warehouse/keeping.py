@@ -8,6 +8,7 @@ from strandline.compiler import Plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
+from strandline.errors import EngineError
 from strandline.schema import ModelRun
 from strandline.warehouse import costs, explain, maintain, python_models
 from strandline.warehouse.definitions import ModelDefinition
@@ -59,7 +60,11 @@ def refresh(
     grown = sum(change.came.get(t, 0) - change.went.get(t, 0) for t in model.inputs)
     known = held.costs.moved(engine, model, grown)
     anew = cheaper_anew(engine, held, model, rows, removing)
-    run = maintain.refresh(engine, held.plan(model.name), model, change, held.programs, anew)
+    try:
+        run = maintain.refresh(engine, held.plan(model.name), model, change, held.programs, anew)
+    except EngineError as error:
+        error.where = error.where or f"model {model.name}"
+        raise
     if run is not None and run.strategy != "full":
         known.ran(rows, removing, run.seconds)
     elif run is not None:
