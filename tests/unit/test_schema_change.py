@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -219,3 +220,28 @@ def test_dependents_change_with_it_when_their_queries_are_given(wh: Warehouse) -
     assert rebuilt(wh) == before + 1
     goes_on(wh, {"id": 4, "g": "b", "x": 100, "spare": None})
     assert rows(wh, "best") == [(130,)]
+
+
+# ── state of another version ──────────────────────────────────────────────────────────────────
+
+
+def test_state_of_another_version_is_made_anew_by_the_first_batch(tmp_path: Path) -> None:
+    path = str(tmp_path / "w.duckdb")
+    with sl.open(path) as wh:
+        wh.create_table("t", "id INTEGER, g VARCHAR, x DOUBLE", key="id")
+        wh.create_model("m", "SELECT g, sum(x) AS s FROM t GROUP BY g", views=True)
+        wh.create_model("w", "SELECT g, sum(s) OVER (ORDER BY g) AS r FROM m")
+        wh.apply("t", inserts=[{"id": 1, "g": "a", "x": 1.0}])
+        wh.refresh()
+        wh.engine.execute('ALTER TABLE strandline_state."m.1" DROP COLUMN "s.peak"')
+        old = "json_merge_patch(definition, '{\"layout\": 1}')"
+        wh.engine.execute(f"UPDATE strandline.models SET definition = {old} WHERE name = 'm'")
+    with sl.open(path) as wh:
+        assert rows(wh, "m") == [("a", 1.0)]
+        wh.apply("t", inserts=[{"id": 2, "g": "a", "x": 2.0}])
+        wh.refresh()
+        assert rows(wh, "w") == [("a", 3.0)]
+        assert all(parity.ok for parity in wh.verify_all())
+        before = rebuilt(wh)
+        wh.refresh()
+        assert rebuilt(wh) == before

@@ -22,6 +22,8 @@ from strandline.compiler.text import Step, bucket, listed, make, minus, plus, sa
 
 ROWS = "_n"
 TAKEN = " - d.{r}"
+CANCELLED = 1e-3
+"""A floating-point sum below this share of what was added into it is read again: 13 digits are left to it."""
 """The end of a merge that takes what was removed; left out where nothing was."""
 INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Type.INTERVAL}
 
@@ -30,7 +32,8 @@ INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Ty
 class Accumulator:
     """A column of state: its text over all rows (`initial`) and over a change's rows.
 
-    `merge` is the new value from old and change; `redo` says when a group has to be read again.
+    `merge` is the new value from old and change; `redo` says when a group has to be read again
+    because rows left it, `doubt` when even though rows only came.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Accumulator:
     removed: str | None
     merge: str
     redo: str = ""
+    doubt: str = ""
 
 
 def aggregate_strategy(table: str, operator: r.Aggregate, below: r.Relation) -> Stage:
@@ -76,6 +80,11 @@ def inexact(expr: exp.Expr) -> bool:
     return expr.type is None or expr.type.this in INEXACT or not is_number(expr)
 
 
+def floating(expr: exp.Expr) -> bool:
+    """Floating point for certain."""
+    return expr.type is not None and expr.type.this in exp.DataType.FLOAT_TYPES
+
+
 def is_number(expr: exp.Expr) -> bool:
     """A number for certain."""
     return expr.type is not None and expr.type.this in exp.DataType.NUMERIC_TYPES
@@ -91,10 +100,9 @@ def counted(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...
 
 def sum_and_count(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
     """The count tells a sum of no values (NULL) from zero, and divides an average."""
-    return (
-        summed(f"{name}.sum", call, condition),
-        counter(f"{name}.count", sql(call.this), condition),
-    )
+    total = summed(f"{name}.sum", call, condition)
+    count = counter(f"{name}.count", sql(call.this), condition)
+    return (total, count, peak(name, total, call, condition)) if floating(call.this) else (total, count)
 
 
 def averaged(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
@@ -146,6 +154,24 @@ def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
         redo = f"count({value}) FILTER (WHERE _w < 0 AND {condition}) > 0"
         return Accumulator(name, base, come, None, merge, redo)
     return Accumulator(name, base, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
+
+
+def peak(name: str, total: Accumulator, call: exp.Expr, condition: str) -> Accumulator:
+    """The largest number that was ever rounded into a floating-point sum since the group was read.
+
+    Additions of it lost digits below 1e-16 of it. A sum that has since fallen far below it, or that
+    has overflowed, is not the sum that the query gives over all rows; the group is read again.
+    """
+    value, own = sql(call.this), r.quote(total.name).replace("{", "{{").replace("}", "}}")
+    more = r.quote(f"{total.name}+").replace("{", "{{").replace("}", "}}")
+    sizes = f"coalesce(sum(abs({value})) FILTER (WHERE _w > 0 AND {condition}), 0)"
+    old, new = f"coalesce(o.{own}, 0)", f"(coalesce(o.{own}, 0) + d.{more})"
+    highest = "greatest(coalesce(o.{n}, 0), d.{i})"
+    lost = f"NOT isfinite({new}) OR abs({new}) < {CANCELLED} * {highest}"
+    doubt = f"CASE WHEN isfinite({old}) THEN {lost} ELSE FALSE END"
+    return Accumulator(
+        f"{name}.peak", f"abs({total.initial})", sizes, "0", f"greatest({highest}, abs({new}))", doubt=doubt
+    )
 
 
 def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
@@ -294,7 +320,7 @@ def restricted(stage: Stage, touched: str) -> str:
 def merged(stage: Stage, keys: list[str], touched: str, removing: bool) -> list[Step]:
     """Old accumulators combined with the change; groups that must be reread are."""
     again = scratch(stage.table, "again")
-    redo = redo_condition(stage) if removing else ""
+    redo = redo_condition(stage, removing=removing)
     joined = (
         f"FROM {touched} AS d LEFT JOIN {minus(stage.table)} AS o ON d._k = o._k AND {same(keys, 'd', 'o')}"
     )
@@ -303,7 +329,10 @@ def merged(stage: Stage, keys: list[str], touched: str, removing: bool) -> list[
     if redo:
         flag = f"coalesce({redo}, FALSE)"
         found = f"SELECT {listed(keys, 'd.') or '1 AS one'}, d._k {joined} WHERE {flag}"
-        steps.append(Step(make(again, found), "again", ("in",)))
+        if not removing:  # hardly ever: looking costs less than a table
+            steps.append(Step(f"SELECT count(*) {joined} WHERE {flag}", "doubt", ("in",)))
+        when = ("in",) if removing else ("in", "doubt")
+        steps.append(Step(make(again, found), "again", when))
     cols = [f"d.{r.quote(k)}" for k in keys]
     for a in state(stage):
         q = {"n": r.quote(a.name), "i": r.quote(a.name + "+"), "r": r.quote(a.name + "-")}
@@ -318,10 +347,14 @@ def merged(stage: Stage, keys: list[str], touched: str, removing: bool) -> list[
     return steps
 
 
-def redo_condition(stage: Stage) -> str:
+def redo_condition(stage: Stage, *, removing: bool) -> str:
     """True for groups whose accumulators cannot absorb this change."""
     terms = []
     for a in state(stage):
+        if a.doubt:
+            terms.append(a.doubt.format(n=r.quote(a.name), i=r.quote(a.name + "+")))
+        if not removing:
+            continue
         if a.removed is None:
             terms.append(f"d.{r.quote(a.name + '!')}")
         elif a.redo:

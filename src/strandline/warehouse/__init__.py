@@ -382,6 +382,7 @@ class Warehouse:
     def batch(self, kind: BatchKind = "incremental") -> Iterator[OpenBatch]:
         """Changes, files, rejects and positions of one batch: committed together, or not at all."""
         self._writable()
+        self._renew()
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
         self.engine.execute("BEGIN")
         try:
@@ -400,6 +401,14 @@ class Warehouse:
             self.inbox.look_again(self.held.tables)
             raise
         self._batch_seq = b.batch.seq
+
+    def _renew(self) -> None:
+        """Make anew the models whose state another version of the program stored."""
+        names = remaking.outdated(self.held)
+        if names:
+            with self._changing("bringing stored state to this version"), self._own_batch():
+                remaking.drop_stored(self.engine, self.held, names)
+                remaking.make_again(self.engine, self.held, names)
 
     def _flush(self) -> None:
         if self.inbox.tables:

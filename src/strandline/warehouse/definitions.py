@@ -16,8 +16,8 @@ from strandline.compiler.text import DIALECT
 from strandline.errors import SchemaError, UnknownNameError, nearest
 from strandline.schema import Column, Schema
 
-LAYOUT = 1
-"""Version of the compiled state's layout; models of another version are rebuilt when opened."""
+LAYOUT = 2
+"""Version of what stages store; models of another version are made anew by the first batch after opening."""
 
 
 @dataclass(frozen=True)

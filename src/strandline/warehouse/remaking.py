@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from strandline.compiler import Plan, recompute_plan
+from strandline.compiler.relations import quote
 from strandline.engines.base import Engine
 from strandline.errors import CompileError, EngineError, StrandlineError
 from strandline.record import query
@@ -22,6 +24,27 @@ def drop_all(engine: Engine, held: Holdings, names: Sequence[str]) -> None:
     """What models store, the last first."""
     for name in reversed(names):
         keeping.drop(engine, held, held.models[name.lower()])
+
+
+def outdated(held: Holdings) -> list[str]:
+    """The models whose state is of another version of the program, and those that read them."""
+    old = {m.name for m in held.ordered() if m.layout != definitions.LAYOUT and m.function is None}
+    return [m.name for m in held.ordered() if m.name in old or any(m.name in held.above(o) for o in old)]
+
+
+def drop_stored(engine: Engine, held: Holdings, names: Sequence[str]) -> None:
+    """What models store, whatever it is: this version's plan does not tell what another one's made."""
+    drop_all(engine, held, [n for n in names if held.model(n).function is not None])
+    for name in reversed([n for n in names if held.model(n).function is None]):
+        pattern = f"{re.escape(name.lower())}\\.[0-9]+(\\.history|\\.head)?"
+        for view in (
+            ("", "_base", "_incremental", "_realtime") if held.model(name).settings["views"] else ("",)
+        ):
+            engine.execute(f"DROP VIEW IF EXISTS main.{quote(name + view)}")
+        for kind, listed in (("VIEW", "view"), ("TABLE", "table")):
+            found = f"SELECT {listed}_name FROM duckdb_{listed}s() WHERE schema_name = 'strandline_state' "
+            for (stored,) in engine.rows(f"{found} AND regexp_full_match({listed}_name, ?)", [pattern]):
+                engine.execute(f"DROP {kind} strandline_state.{quote(stored)}")
 
 
 def make_again(engine: Engine, held: Holdings, names: Sequence[str], queries: Queries | None = None) -> None:
