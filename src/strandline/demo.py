@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +30,17 @@ from strandline.units import counted, span, times
 Say = Callable[[str], None]
 
 PATIENCE_SECONDS = 60.0
+COLUMNS = "   {:<16} {:<24} {:>6} {:>4} {:>8} {:>14} {:>10}   {}"
+HEADING = COLUMNS.format("file", "with", "rows", "bad", "batch", "than in full", "done after", "how")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One increment as the watching process reported it; `ratio` is full recompute ÷ its seconds."""
+    """One increment as the watching process reported it.
+
+    `ratio` is full recompute ÷ its seconds; `after` the seconds from the file's being complete to the
+    news of its commit.
+    """
 
     file: str
     what: str
@@ -40,6 +49,7 @@ class Shown:
     strategies: Mapping[str, str]
     seconds: float
     ratio: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +87,12 @@ def play(template: str, folder: Path, *, events: int, seed: int, say: Say) -> De
         say("4  `strandline watch` runs in a process of its own; five files arrive")
         with watching(folder) as batches:
             shown = []
+            say(HEADING)
             for number, what in enumerate(generate.INCREMENTS, 1):
                 file = generate.increment(con, world, number, folder / "landing")
-                shown.append(_shown(file.name, what, next(batches), full))
+                complete = time.monotonic()
+                batch = next(batches)
+                shown.append(_shown(file.name, what, batch, full, time.monotonic() - complete))
                 say(_line(shown[-1]))
             say("5  every table against its full recompute, asked of the watching process")
             parity = _verify(folder, say)
@@ -171,7 +184,7 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.wait()
 
 
-def _shown(file: str, what: str, run: Mapping[str, Any], full: float) -> Shown:
+def _shown(file: str, what: str, run: Mapping[str, Any], full: float, after: float) -> Shown:
     return Shown(
         file=file,
         what=what,
@@ -180,16 +193,31 @@ def _shown(file: str, what: str, run: Mapping[str, Any], full: float) -> Shown:
         strategies={m["model"]: m["strategy"] for m in run["models"]},
         seconds=run["seconds"],
         ratio=full / run["seconds"],
+        after=after,
     )
 
 
 def _line(shown: Shown) -> str:
-    how = ", ".join(f"{model} {strategy}" for model, strategy in shown.strategies.items())
-    held = f", {shown.quarantined} bad" if shown.quarantined else ""
-    return (
-        f"   {shown.file:<18} {shown.what:<24} {shown.rows:>6,} rows{held:<7}"
-        f" {span(shown.seconds):>8}  {times(shown.ratio):>6} cheaper   {how}"
-    )
+    cheaper = f"{times(shown.ratio)} cheaper" if shown.ratio > 1 else "no cheaper"
+    return COLUMNS.format(
+        shown.file,
+        shown.what,
+        f"{shown.rows:,}",
+        f"{shown.quarantined or '-'}",
+        span(shown.seconds),
+        cheaper,
+        span(shown.after),
+        _how(shown.strategies),
+    ).rstrip()
+
+
+def _how(strategies: Mapping[str, str]) -> str:
+    """`shipment_timeline carry, 3 more keyed`: the first model by name, the others by strategy."""
+    if not strategies:
+        return "no model is touched"
+    (first, strategy), *others = strategies.items()
+    counts = Counter(how for _, how in others)
+    return ", ".join([f"{first} {strategy}", *(f"{n} more {how}" for how, n in counts.items())])
 
 
 def _verify(folder: Path, say: Say) -> tuple[Parity, ...]:
@@ -206,13 +234,26 @@ def _verify(folder: Path, say: Say) -> tuple[Parity, ...]:
 
 
 def _next_steps(folder: Path, say: Say) -> None:
+    tool = _command()
+    python = sys.executable if tool == "strandline" else str(Path(tool).with_name("python"))
     say("where to look next:")
-    say(f"   {folder}/models/shipment_timeline.sql    the query, written as if all data were there")
+    say(f"   {folder}/models/shipment_timeline.sql")
+    say("      the query, written as if all data were there")
     for command, why in (
         ("explain shipment_timeline", "how it is kept, and why so"),
         ('query "FROM shipment_current LIMIT 5"', "the results"),
         ("quarantine list", "the broken rows, with file and line"),
         ("status", "rows, files, freshness"),
-        ("watch", "go on: `python generate.py --increment 1 --seed 8` drops another file"),
+        ("watch", f"go on; this drops another file: {python} {folder}/generate.py --increment 1 --seed 8"),
     ):
-        say(f"   strandline {command} -C {folder}".ljust(70) + why)
+        say(f"   {tool} {command} -C {folder}")
+        say(f"      {why}")
+
+
+def _command() -> str:
+    """How the command is called from here: by its name where it is on the path."""
+    own = Path(sys.executable).with_name("strandline")
+    found = shutil.which("strandline")
+    if found is not None and (not own.exists() or Path(found).samefile(own)):
+        return "strandline"
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from strandline.demo import play
+from strandline.demo import Shown, _line, play
 from strandline.errors import UsageError
 from strandline.local import answers, holder_of
 from strandline.templates import DEMO_MARK
@@ -42,6 +43,15 @@ def test_it_plays(tmp_path: Path) -> None:
     assert sum(shown.quarantined for shown in found.increments) == 6
     assert sum("exact" in line for line in said) == 4
     assert not answers(str(found.folder / "warehouse.duckdb"))
+
+
+def test_a_line_says_what_a_batch_cost() -> None:
+    how = {"shipment_timeline": "carry", "a": "keyed", "b": "keyed", "c": "merge"}
+    shown = Shown("new-1.csv", "in order", 1000, 3, how, 0.085, 42.9, 0.4)
+    assert _line(shown).split("  ")[-1].strip() == "shipment_timeline carry, 2 more keyed, 1 more merge"
+    assert "43× cheaper" in _line(shown)
+    assert "no cheaper" in _line(replace(shown, ratio=0.9))
+    assert _line(replace(shown, strategies={})).endswith("no model is touched")
 
 
 def test_it_takes_no_folder_that_holds_something_else(tmp_path: Path) -> None:
