@@ -209,7 +209,8 @@ def test_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = plan.bench(chosen, tmp_path / "demo", said.append)
     assert result.ok
     assert result.rows == 2_200
-    assert result.incremental[0].rows == 200
+    assert [m.rows for m in (*result.incremental, *result.watching)] == [200, 200]
+    assert result.baseline[0].whole > result.baseline[0].seconds
     assert len(said) == plan.steps(chosen)
     text, page = report.write(result, tmp_path / "demo")
     assert text.read_bytes().isascii()
@@ -219,6 +220,7 @@ def test_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "Methodology",
         "California",
         "peak memory",
+        "incremental, at work",
     ):
         assert word in text.read_text()
     assert "<svg" in page.read_text()

@@ -7,8 +7,9 @@ import logging
 import platform
 import shutil
 import statistics
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Result:
     baseline: tuple[Measured, ...]
     staged: Measured
     incremental: tuple[Measured, ...]
+    watching: tuple[Measured, ...]
     compared: int
     difference: str
     quality: dict[str, int]
@@ -97,12 +99,15 @@ def bench(chosen: Settings, folder: Path, step: Step) -> Result:
     work = folder / "benchmark"
     init_project("sales", work / "project")
     shutil.copytree(folder / "data" / "static", work / "project" / "data" / "static", dirs_exist_ok=True)
-    before = history(chosen, work, archives[:-1], folder / "data" / "static", step)
-    job = Job(work / "project", archives[-1], folder / "data" / "static", chosen.client, work / "full.db")
-    floor, full, increments = repeats(chosen, work, job, step)
+    static = folder / "data" / "static"
+    before = history(chosen, work, archives[:-1], static, step)
+    last, job = (
+        Job(work / "project", archive, static, chosen.client, work / "full.db") for archive in archives[-2:]
+    )
+    found = repeats(chosen, work, last, job, step)
     step("comparing the results")
     staged = alone(measured.baseline, job, True)
-    return summed_up(chosen, job, before, (floor, full, increments), staged)
+    return summed_up(chosen, job, before, found, staged)
 
 
 def feeds(chosen: Settings, folder: Path, step: Step) -> list[Path]:
@@ -126,6 +131,7 @@ def history(
     """Let the days before arrive one by one; what results is kept for the repeats."""
     found = []
     for archive in archives:
+        keep(work, work / "before")
         job = Job(work / "project", archive, static, chosen.client, work / "incremental.db")
         found.append(alone(measured.incremental, job).seconds)
         step(f"history: {archive.name}")
@@ -137,39 +143,71 @@ KEPT = ("project/warehouse.duckdb", "incremental.db")
 
 
 def keep(source: Path, target: Path) -> None:
-    """Copy the warehouse and the published database."""
+    """Copy the warehouse and the published database, or that there is none."""
     for name in KEPT:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source / name, target / name)
+        (target / name).unlink(missing_ok=True)
+        if (source / name).exists():
+            shutil.copy2(source / name, target / name)
 
 
-Figures = tuple[tuple[Measured, ...], tuple[Measured, ...], tuple[Measured, ...]]
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the repeats measured. `watching` is the increment in a process that took the day before, too."""
+
+    floor: tuple[Measured, ...]
+    baseline: tuple[Measured, ...]
+    incremental: tuple[Measured, ...]
+    watching: tuple[Measured, ...]
 
 
-def repeats(chosen: Settings, work: Path, job: Job, step: Step) -> Figures:
-    """Floor, baseline and increment in turn, each from the same state in a fresh process."""
-    floor, full, increments = [], [], []
+def repeats(chosen: Settings, work: Path, last: Job, job: Job, step: Step) -> Figures:
+    """Floor, baseline and increments in turn, each from the same state in a fresh process."""
+    rounds = []
     for number in range(1, chosen.repeat + 1):
         step(f"day {chosen.day}, repeat {number} of {chosen.repeat}")
-        floor.append(alone(measured.decompressed, job.archive))
-        full.append(alone(measured.baseline, job, False))
-        keep(work / "kept", work)
-        (job.project / "data" / chosen.client / job.archive.name).unlink(missing_ok=True)
-        one = Job(job.project, job.archive, job.static, job.client, work / "incremental.db")
-        increments.append(alone(measured.incremental, one))
-    return tuple(floor), tuple(full), tuple(increments)
+        floor = alone(measured.decompressed, job.archive)
+        full = whole(measured.baseline, job, False)
+        restore(work, "before", last, job)
+        watching = alone(
+            measured.incremental, *(replace(j, database=work / "incremental.db") for j in (last, job))
+        )
+        restore(work, "kept", job)
+        rounds.append(
+            (
+                floor,
+                full,
+                whole(measured.incremental, replace(job, database=work / "incremental.db")),
+                watching,
+            )
+        )
+    return Figures(*zip(*rounds, strict=True))
+
+
+def whole(function: Callable[..., Measured], *arguments: object) -> Measured:
+    """The measurement with the time of its process."""
+    started = time.perf_counter()
+    found = alone(function, *arguments)
+    return replace(found, whole=time.perf_counter() - started)
+
+
+def restore(work: Path, state: str, *coming: Job) -> None:
+    """The state of a moment, before these archives came."""
+    keep(work / state, work)
+    for job in coming:
+        (job.project / "data" / job.client / job.archive.name).unlink(missing_ok=True)
 
 
 def summed_up(
-    chosen: Settings, job: Job, before: tuple[float, ...], figures: Figures, staged: Measured
+    chosen: Settings, job: Job, before: tuple[float, ...], found: Figures, staged: Measured
 ) -> Result:
     full = published(job.database)
     kept = published(job.database.with_name("incremental.db"))
     difference = differing(full, kept)
-    floor, baseline, increments = figures
     return Result(
         chosen, machine(), versions(), dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        job.archive.stat().st_size, floor[0].rows, before, floor, baseline, staged, increments,
+        job.archive.stat().st_size, found.floor[0].rows, before,
+        found.floor, found.baseline, staged, found.incremental, found.watching,
         full.height, difference, quality(job.project), *best(kept),
     )  # fmt: skip
 
