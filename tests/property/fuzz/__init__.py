@@ -5,6 +5,7 @@
     scope.py    what a query can see: columns, their kinds, what orders them totally
     exprs.py    scalar expressions of a wanted kind
     windows.py  window functions and frames
+    subqueries.py  subqueries as conditions and values
     queries.py  joins, aggregates, set operations, subqueries: whole SELECTs
     world.py    one World: tables, changes, models; all from one seed
     oracle.py   a second DuckDB that only ever runs the plain queries

@@ -1,4 +1,4 @@
-"""FROM clauses: one relation or a join of several; and subqueries as conditions."""
+"""FROM clauses: one relation or a join of several."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fuzz.exprs import condition
 from fuzz.scope import Col, Gen, Relation, Scope, merged, qualified
+from fuzz.subqueries import subquery_condition
 
 KINDS = ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "CROSS JOIN")
 WEIGHTS = (38, 26, 7, 9, 6, 6, 3)
@@ -106,66 +107,7 @@ def _on(gen: Gen, left: Scope, right: Scope) -> str:
     if gen.chance(0.15):
         gen.tag("join:residual")
         parts.append(f"({condition(gen, rng.choice((left, right)), 0)})")
+    if gen.chance(0.05):
+        gen.tag("join:subquery")
+        parts.append(f"({subquery_condition(gen, rng.choice((left, right)), 0)})")
     return " AND ".join(parts)
-
-
-def _visible(outer: Scope, relation: Relation) -> Scope:
-    """The outer columns that a subquery over `relation` does not hide by a name of its own."""
-    names = {c.sql for c in relation.columns}
-    return Scope(tuple(c for c in outer.columns if c.sql not in names))
-
-
-def subquery_condition(gen: Gen, outer: Scope) -> str:
-    """[NOT] EXISTS, [NOT] IN, comparison with a scalar subquery, correlated or not."""
-    rng = gen.rng
-    relation = pick(gen)
-    alias = gen.fresh("s")
-    inner = qualified(relation, alias)
-    pairs = _pairs(_visible(outer, relation), inner)
-    if not pairs:
-        return condition(gen, outer)
-    a, b = rng.choice(pairs)
-    extra = f" AND {condition(gen, inner, 0)}" if gen.chance(0.35) else ""
-    negated = rng.choice(("", "NOT "))
-    where = rng.choice(
-        ("exists", "exists", "in", "in", "in-correlated", "scalar", "scalar-correlated", "any")
-    )
-    gen.tag(f"subquery:{'not-' if negated and where[0] in 'ei' else ''}{where}")
-    source = f"{relation.sql} AS {alias}"
-    if where == "exists":
-        return f"{negated}EXISTS (SELECT 1 FROM {source} WHERE {b.sql} = {a.sql}{extra})"
-    if where == "in":
-        tail = f" WHERE {condition(gen, inner, 0)}" if extra else ""
-        return f"{a.sql} {negated}IN (SELECT {b.sql} FROM {source}{tail})"
-    if where == "any":
-        return f"{a.sql} {rng.choice(('= ANY', '>= ANY', '<> ALL'))} (SELECT {b.sql} FROM {source})"
-    c, d = rng.choice(pairs)
-    if where == "in-correlated":
-        return f"{a.sql} {negated}IN (SELECT {b.sql} FROM {source} WHERE {d.sql} = {c.sql})"
-    function = rng.choice(("max", "min"))
-    tail = f" WHERE {d.sql} = {c.sql}" if where == "scalar-correlated" else ""
-    return f"{a.sql} {rng.choice(('=', '<=', '>'))} (SELECT {function}({b.sql}) FROM {source}{tail})"
-
-
-def scalar_subquery(gen: Gen, outer: Scope) -> Col:
-    """A scalar subquery as a value: an aggregate over another relation, correlated or not."""
-    rng = gen.rng
-    relation = pick(gen)
-    alias = gen.fresh("s")
-    inner = qualified(relation, alias)
-    pairs = _pairs(_visible(outer, relation), inner)
-    source = f"{relation.sql} AS {alias}"
-    tail = ""
-    if pairs and gen.chance(0.7):
-        gen.tag("subquery:select-correlated")
-        a, b = rng.choice(pairs)
-        tail = f" WHERE {b.sql} = {a.sql}"
-    else:
-        gen.tag("subquery:select")
-    columns = inner.comparable()
-    if not columns or gen.chance(0.3):
-        return Col(f"(SELECT count(*) FROM {source}{tail})", "int")
-    column = rng.choice(columns)
-    function = rng.choice(("max", "min", "count"))
-    kind = "int" if function == "count" else column.kind
-    return Col(f"(SELECT {function}({column.sql}) FROM {source}{tail})", kind)

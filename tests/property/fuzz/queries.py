@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from fuzz.aggregates import group_clause, make_aggregate, make_groups
 from fuzz.exprs import condition, expression
-from fuzz.joins import make_source, scalar_subquery, subquery_condition
+from fuzz.joins import make_source
 from fuzz.scope import Col, Gen, Relation, Scope
+from fuzz.subqueries import plain, scalar_subquery, subquery_condition
 from fuzz.windows import direction, make_spec, make_window
 
 
@@ -52,8 +53,8 @@ def _where(gen: Gen, scope: Scope, p: float = 0.45) -> str:
     gen.tag("filter")
     if gen.chance(0.3):
         test = subquery_condition(gen, scope)
-        if gen.chance(0.3):
-            test = f"{test} AND {condition(gen, scope)}"
+        if gen.chance(0.4):
+            test = f"{test} {gen.rng.choice(('AND', 'AND', 'OR'))} {condition(gen, scope)}"
         return f" WHERE {test}"
     return f" WHERE {condition(gen, scope, 2)}"
 
@@ -122,6 +123,13 @@ def _aggregate(gen: Gen) -> Query:
     columns = [*groups, *calls]
     columns += _above(gen, after, plain=not special and "ALL" not in clause)
     having = f" HAVING {condition(gen, after, 1)}" if groups and gen.chance(0.2) else ""
+    if groups and not special and plain(after).columns and gen.chance(0.08):
+        gen.tag("subquery:having")
+        having = f"{having} AND" if having else " HAVING"
+        having += f" ({subquery_condition(gen, plain(after), 0)})"
+    if groups and not special and plain(after).columns and gen.chance(0.06):
+        gen.tag("subquery:beside-aggregates")
+        columns.append(scalar_subquery(gen, plain(after)))
     if having:
         gen.tag("having")
     items, outer = named(columns)

@@ -36,6 +36,7 @@ class Relation:
     columns: tuple[Col, ...]
     total: tuple[str, ...] | None
     named: bool = True  # a plain name, not a subquery
+    key: tuple[str, ...] = ()  # columns that no two rows share
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Gen:
 
 def of_table(table: Table) -> Relation:
     columns = tuple(Col(c.name, c.kind) for c in table.columns)
-    return Relation(table.name, columns, table.key or tuple(c.sql for c in columns))
+    return Relation(table.name, columns, table.key or tuple(c.sql for c in columns), key=table.key)
 
 
 def total_of(columns: tuple[Col, ...], within: tuple[str, ...] | None = None) -> tuple[str, ...] | None:
