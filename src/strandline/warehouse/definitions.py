@@ -68,6 +68,8 @@ class ModelDefinition:
     layout: int = LAYOUT
     function: Mapping[str, object] | None = None
     """What was declared of a Python model's function; None for a query."""
+    resolved: str = ""
+    """What the query meant before columns were added that would give its names another meaning."""
 
     def readable(self) -> Readable:
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)

@@ -95,8 +95,8 @@ class Holdings:
             raise
 
     def recompiled(self, model: ModelDefinition, text: str | None = None) -> Plan:
-        """A model's plan from its text (or a new one) and settings, as it was chosen when it was created."""
-        text = self.sql[model.name.lower()] if text is None else text
+        """A model's plan from what it means (or a new text) and settings, as it was chosen when created."""
+        text = self.meaning(model) if text is None else text
         try:
             plan = self.compiled(model.name, text, False)
         except UnknownNameError as error:
@@ -106,6 +106,10 @@ class Holdings:
             plan = found
         plan = force(plan, str(model.settings["strategy"]) if model.settings.get("strategy") else None)
         return recompute_plan(plan, model.fallback, as_written=True) if model.fallback else plan
+
+    def meaning(self, model: ModelDefinition) -> str:
+        """A model's text, or what it meant before columns came that would change its names' meaning."""
+        return model.resolved or self.sql[model.name.lower()]
 
     def plan(self, name: str) -> Plan:
         """The model's plan, compiled once per process."""

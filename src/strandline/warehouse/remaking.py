@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as evolve
 
 from strandline.compiler import Plan, recompute_plan
 from strandline.compiler.relations import quote
@@ -61,7 +62,7 @@ def make_again(engine: Engine, held: Holdings, names: Sequence[str], queries: Qu
             failed[name.lower()] = failed[broken]
             continue
         try:
-            make_one_again(engine, held, old, texts.get(name.lower(), held.sql[name.lower()]))
+            make_one_again(engine, held, old, texts.get(name.lower()))
         except EngineError:  # of the data, not of what the model says
             raise
         except StrandlineError as error:
@@ -70,12 +71,14 @@ def make_again(engine: Engine, held: Holdings, names: Sequence[str], queries: Qu
         raise no_longer(list(failed), list(failed.values()), held)
 
 
-def make_one_again(engine: Engine, held: Holdings, old: ModelDefinition, text: str) -> None:
-    definition, plan = renewed(engine, held, old, text)
+def make_one_again(engine: Engine, held: Holdings, old: ModelDefinition, query: str | None) -> None:
+    """Compiled from a new query, else from what it means by now."""
+    definition, plan = renewed(engine, held, old, held.meaning(old) if query is None else query)
     keeping.create(engine, definition, plan)
-    store_change(
-        engine, held, definition, plan.function.text if isinstance(plan, FunctionPlan) else text, plan
-    )
+    if query is None:
+        definition = evolve(definition, resolved=old.resolved)
+        query = plan.function.text if isinstance(plan, FunctionPlan) else held.sql[old.name.lower()]
+    store_change(engine, held, definition, query, plan)
 
 
 def no_longer(names: Sequence[str], errors: Sequence[StrandlineError], held: Holdings) -> CompileError:

@@ -33,6 +33,11 @@ class Reshape:
     doing: str
     retyped: str = ""
 
+    @property
+    def adds(self) -> bool:
+        """Whether all that was there stays as it is."""
+        return self.new.columns[: len(self.old.columns)] == self.old.columns
+
 
 # ── the four changes ──────────────────────────────────────────────────────────────────────────
 
@@ -133,6 +138,11 @@ def carry_out(engine: Engine, held: Holdings, change: Reshape, queries: Queries)
     before = {name: keeping.text_of(held, name) for name in above}
     held.tables[change.old.name.lower()] = change.new
     broken, differing = compiled_anew(held, above, before, queries)
+    if change.adds:
+        given = {q.lower() for q in queries}
+        keep_meanings(
+            engine, held, broken, differing, {n: q for n, q in before.items() if n.lower() not in given}
+        )
     if broken:
         raise used_by(change, held, list(broken), next(iter(broken.values())))
     differing |= {n for n in above if change.retyped and reads_column(held, held.model(n), change)}
@@ -186,7 +196,7 @@ def compiled_anew(
         if model.function is not None:
             continue
         try:
-            text = held.recompiled(model, texts.get(name.lower(), held.sql[name.lower()])).query
+            text = held.recompiled(model, texts.get(name.lower())).query
         except StrandlineError as error:
             if not differing & set(read_by(held, name)):  # else it is compiled again over what is new there
                 broken[name] = error
@@ -194,6 +204,44 @@ def compiled_anew(
         if text != before[name]:
             differing.add(name)
     return broken, differing
+
+
+def keep_meanings(
+    engine: Engine,
+    held: Holdings,
+    broken: dict[str, StrandlineError],
+    differing: set[str],
+    before: dict[str, str],
+) -> None:
+    """Models that new columns would break or give another meaning keep theirs, and are neither any more.
+
+    Those that take all columns get the new ones, unless a name would become ambiguous.
+    """
+    for name in [n for n in before if n in broken or n in differing]:
+        model = held.model(name)
+        if model.function is not None or (name in differing and takes_all(held.meaning(model))):
+            continue
+        kept = evolve(model, resolved=before[name])
+        try:
+            plan = held.recompiled(kept)
+        except StrandlineError:
+            continue
+        broken.pop(name, None)
+        if plan.stages and plan.stages == held.plan(name).stages:
+            differing.discard(name)
+            remaking.store_change(engine, held, kept, held.sql[name.lower()], plan)
+        else:
+            differing.add(name)
+            held.models[name.lower()] = kept
+
+
+def takes_all(text: str) -> bool:
+    """Whether a query takes whatever columns there are: `*`, also of one table, or COLUMNS(…)."""
+    from sqlglot import exp, parse_one
+
+    tree = parse_one(text, dialect="duckdb")
+    stars = (s for s in tree.find_all(exp.Star) if not isinstance(s.parent, exp.Count))
+    return next(stars, None) is not None or tree.find(exp.Columns) is not None
 
 
 def used_by(change: Reshape, held: Holdings, names: Sequence[str], error: StrandlineError) -> SchemaError:
