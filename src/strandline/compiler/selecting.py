@@ -126,7 +126,9 @@ def group_expressions(
     if any(isinstance(e, SETS) for e in group.expressions):
         return tuple(dict.fromkeys(e for one in grouping_sets(group, scope) for e in one))
     found = [bind(e, scope) for e in group.expressions if not empty_tuple(e)]
-    return tuple(dict.fromkeys(e for e in found if not isinstance(e, exp.Literal)))
+    # all rows are one group of a constant, but without rows there is none
+    kept = [e for e in found if not isinstance(e, exp.Literal)] or [exp.true() for _ in found[:1]]
+    return tuple(dict.fromkeys(kept))
 
 
 def empty_tuple(expr: exp.Expr) -> bool:
