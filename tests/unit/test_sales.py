@@ -10,6 +10,7 @@ import sqlite3
 import zipfile
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import polars as pl
 import pytest
 
 import strandline as sl
+from strandline import cli
 from strandline.benchmark.sales import measured, plan, report
 from strandline.errors import UsageError
 from strandline.project.functions import load_functions
@@ -225,6 +227,12 @@ def test_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert word in text.read_text()
     assert "<svg" in page.read_text()
     assert "http" not in page.read_text()
+    other = replace(result, difference="the two pipelines differ: revenue_rank")
+    for wanted, found in ((0, result), (1, other)):
+        monkeypatch.setattr(plan, "bench", lambda *_, found=found: found)
+        assert cli.run(["demo", "sales", "--dir", str(tmp_path / "demo"), "--json"]) == wanted
+    assert "DIFFERENT: the two pipelines differ" in (tmp_path / "demo" / "results.md").read_text()
+    monkeypatch.undo()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     with pytest.raises(UsageError, match="holds something else"):

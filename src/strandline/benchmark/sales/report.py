@@ -175,14 +175,18 @@ def split(result: Result) -> Table:
     return "Local and not", ("where", "orders", "revenue, USD"), rows
 
 
+_WORDS = ("pipeline", "phase", "what", "SKU group", "where")
+"""Columns of words, which begin at the left."""
+
+
 def markdown(result: Result) -> str:
     """The report as GitHub-flavoured Markdown."""
     lines = ["# Sales: everything anew against only what is new", "", *_listed(conditions(result)), ""]
     lines += ["## Conclusion", "", *_listed(conclusion(result)), ""]
     for title, head, rows in tables(result):
-        rule = ["---", *("---:" for _ in head[1:])]
+        rule = ["---" if name in _WORDS else "---:" for name in head]
         lines += [f"## {title}", "", *(f"| {' | '.join(row)} |" for row in (head, rule, *rows)), ""]
-    return "\n".join([*lines, "## Methodology", "", *METHOD, ""])
+    return "\n".join([*lines, "## Methodology", "", "\n\n".join(METHOD), ""])
 
 
 def _listed(sentences: Iterable[str]) -> list[str]:
