@@ -8,7 +8,7 @@ row identities in place of weights the rules of Budiu et al. (DBSP, VLDB 2023,
     plus(L ⋈ R)  = plus(L) ⋈ new(R)  ⊎ kept(L) ⋈ plus(R)
     minus(L ⋈ R) = minus(L) ⋈ old(R) ⊎ kept(L) ⋈ minus(R)
 
-An outer, semi or anti join re-evaluates the kept left rows that a changed
+An outer, semi, anti or ASOF join re-evaluates the kept left rows that a changed
 right row touches, before and after. None stands for the empty relation.
 """
 
@@ -100,7 +100,7 @@ def union(node: r.Union, part: str, changed: Changed) -> str | None:
 def joined(kind: str, left: str, right: str, on: exp.Expr | None) -> str:
     """Two rendered relations, joined."""
     condition = sql(on) if on is not None else "TRUE"
-    columns = "l.*, r.*" if kind in ("INNER", "LEFT") else "l.*"
+    columns = "l.*" if kind in ("SEMI", "ANTI") else "l.*, r.*"
     return f"SELECT {columns} FROM ({left}) AS l {kind} JOIN ({right}) AS r ON {condition}"
 
 
@@ -121,8 +121,8 @@ def inner(node: r.Join, part: str, changed: Changed) -> str | None:
 
 
 def touched(node: r.Join | r.SemiJoin, part: str, changed: Changed) -> str | None:
-    """Outer, semi and anti joins: changed left rows, and kept ones that a changed right row matches."""
-    kind = "LEFT" if isinstance(node, r.Join) else "ANTI" if node.anti else "SEMI"
+    """Outer, semi, anti and ASOF joins: changed left rows, and kept ones that a changed right row matches."""
+    kind = node.kind.upper() if isinstance(node, r.Join) else "ANTI" if node.anti else "SEMI"
     changes = [c for c in (render(node.right, p, changed) for p in ("plus", "minus")) if c]
     either = " UNION ALL ".join(f"SELECT * FROM ({c}) AS c" for c in changes)
     kept = render(node.left, "kept", changed) or ""

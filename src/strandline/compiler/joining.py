@@ -174,15 +174,16 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
     if isinstance(join.this, exp.Unnest):
         return unnested(left, scope, join, ctx)
-    if method in ("ASOF", "POSITIONAL") or isinstance(join.this, exp.Unnest):
-        raise UnsupportedError(f"{method or join.this.key.upper()} joins have no incremental rule")
+    if method == "POSITIONAL" or (method == "ASOF" and side in ("RIGHT", "FULL")):
+        raise UnsupportedError(f"{method} {side} JOIN has no incremental rule".replace("  ", " "))
     if join.args.get("using") or method == "NATURAL":
         raise UnsupportedError("this form of USING or NATURAL has no incremental rule")
     right, right_scope, tied = lower_partner(left, scope, join.this, ctx)
     if tied and side in ("RIGHT", "FULL"):
         raise UnsupportedError(f"{side} JOIN with a correlated subquery has no incremental rule")
     on = Condition(scope, right_scope, tuple(r.conjuncts(join.args.get("on"))), tied)
-    return matched(kind if kind in ("SEMI", "ANTI") else side, left, right, on, ctx)
+    nearest = ("ASOF " if method == "ASOF" else "") + side
+    return matched(kind if kind in ("SEMI", "ANTI") else nearest.strip(), left, right, on, ctx)
 
 
 def lower_partner(

@@ -11,6 +11,7 @@ from strandline.compiler import relations as r
 from strandline.compiler.binding import Context, Lowered, Scope, bind, copied, refuse_subqueries, replace
 from strandline.compiler.correlation import same_keys
 from strandline.compiler.free import bound_columns, free
+from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import lower_predicate, outermost, scalars
 from strandline.compiler.unions import union_all
 
@@ -33,11 +34,13 @@ class Condition:
 
 
 def matched(kind: str, left: r.Relation, right: r.Relation, on: Condition, ctx: Context) -> Joined:
-    """A join of a kind: LEFT, RIGHT, FULL, SEMI, ANTI, or inner for anything else."""
+    """A join of a kind: LEFT, RIGHT, FULL, SEMI, ANTI, ASOF, ASOF LEFT, or inner for anything else."""
     hard = [t for t in on.written if t.find(exp.Query)]
     plain = [*on.tied, *(bind(t, on.both) for t in on.written if t not in hard)]
     if not hard:
         return attached(kind, left, right, plain, on, ctx)
+    if kind.startswith("ASOF"):
+        raise UnsupportedError("a subquery in the condition of an ASOF join has no incremental rule")
     if kind in ("LEFT", "RIGHT", "FULL", "SEMI", "ANTI"):
         terms = [bind(t, on.both) for t in hard]
         found = with_values(left, right, terms, on, ctx)
@@ -64,7 +67,7 @@ def attached(
         whole = r.Join("left", left, right, condition)
         alone = r.SemiJoin(right, left, condition, anti=True)
         return padded(whole, [alone], r.columns(whole), on.both, ctx)
-    return r.Join("left" if kind == "LEFT" else "inner", left, right, condition), on.both
+    return r.Join(kind.lower() or "inner", left, right, condition), on.both
 
 
 def padded(

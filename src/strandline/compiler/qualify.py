@@ -11,6 +11,7 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.series import as_queries
 from strandline.compiler.subscripts import as_written
@@ -64,6 +65,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
             f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
         ) from error
     mend_using(tree)
+    one_partner(tree, catalog)
     expand_named_windows(tree)
     tree = annotate_types(tree, schema=schema, dialect=dialect)
     break_ties(tree, catalog)
@@ -312,6 +314,8 @@ def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:
 
 def single_match(join: exp.Join, catalog: Catalog) -> bool:
     """A join that finds at most one partner: its table's unique key is equated."""
+    if join.method == "ASOF" and join.side in ("", "LEFT"):
+        return True
     readable: Readable | None = (
         catalog.get(join.this.name.lower()) if isinstance(join.this, exp.Table) else None
     )

@@ -75,7 +75,10 @@ class Project:
 
 @dataclass(frozen=True)
 class Join:
-    """`inner` or `left` join; right and full joins are lowered to these (bilinear)."""
+    """`inner` or `left` join; right and full joins are lowered to these (bilinear).
+
+    `asof` and `asof left` pair a left row with the nearest of the right rows that match.
+    """
 
     kind: str
     left: Relation
@@ -254,7 +257,7 @@ def equalities(on: exp.Expr | None) -> list[tuple[str, str]]:
 
 def lookup(node: Join) -> bool:
     """True where every left row meets at most one right row: what is equated tells the right rows apart."""
-    return tells_apart(node.right, equated(node))
+    return node.kind.startswith("asof") or tells_apart(node.right, equated(node))
 
 
 def stored_lookup(node: Join) -> bool:

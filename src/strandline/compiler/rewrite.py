@@ -184,7 +184,7 @@ def prune(node: r.Relation, needed: frozenset[str]) -> r.Relation:
 
 def prune_join(node: r.Join | r.SemiJoin, needed: frozenset[str]) -> r.Relation:
     right = frozenset(r.columns(node.right))
-    if isinstance(node, r.Join) and node.kind == "left" and r.lookup(node) and not needed & right:
+    if isinstance(node, r.Join) and node.kind.endswith("left") and r.lookup(node) and not needed & right:
         return prune(node.left, needed)
     needed = needed | r.references(node.on)
     return evolve(node, left=prune(node.left, needed - right), right=prune(node.right, needed & right))
