@@ -21,12 +21,13 @@ class Bar:
     kind: str = "bar"
 
 
-def bars(title: str, description: str, rows: Sequence[Bar]) -> str:
-    """A chart on a logarithmic scale: the benchmark's times span four orders of magnitude."""
+def bars(title: str, description: str, rows: Sequence[Bar], *, linear: bool = False) -> str:
+    """A chart on a logarithmic scale, for values that span orders of magnitude, or on one from zero."""
     values = [v for row in rows for v in (row.value, row.mark) if v and v > 0]
     if not values:
         return ""
-    low, high = 10 ** math.floor(math.log10(min(values))), max(values) * 1.1
+    low = 0.0 if linear else 10 ** math.floor(math.log10(min(values)))
+    high = max(values) * (1.0 if linear else 1.1)
     height = len(rows) * (BAR + GAP) + GAP
     ident = "".join(c if c.isalnum() else "-" for c in title.lower())
     parts = [
@@ -40,14 +41,17 @@ def bars(title: str, description: str, rows: Sequence[Bar]) -> str:
 
 
 def _at(value: float, low: float, high: float) -> float:
-    """The x of a value. The scale starts at a power of ten below the smallest value."""
-    span = math.log10(high / low) or 1.0
-    part = max(0.0, math.log10(max(value, low) / low)) / span
+    """The x of a value. The scale starts at zero, or at a power of ten below the smallest value."""
+    if not low:
+        part = value / high
+    else:
+        part = max(0.0, math.log10(max(value, low) / low)) / (math.log10(high / low) or 1.0)
     return LABEL + part * (WIDTH - LABEL - VALUE)
 
 
 def _grid(low: float, high: float, height: int) -> list[str]:
-    lines, value = [], low
+    lines: list[str] = []
+    value = low or high * 2
     while value <= high:
         x = _at(value, low, high)
         lines.append(f'<line class="grid" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height}"/>')

@@ -209,7 +209,7 @@ def page_of(result: Result) -> str:
     return page(title, [*parts, "<h2>Methodology</h2>", *(f"<p>{escape(text)}</p>" for text in METHOD)])
 
 
-_DIM = '<p class="dim">Logarithmic scale. The bar is the median, the thin line the worst repeat.</p>'
+_DIM = '<p class="dim">The bar is the median, the thin line the worst repeat.</p>'
 
 
 def _html_list(sentences: Iterable[str]) -> str:
@@ -227,7 +227,7 @@ def time_chart(result: Result) -> str:
         Bar(name, median(found), span(median(found)), max(m.seconds for m in found), kind)
         for name, found, kind in _sides(result)
     ]
-    return bars("Seconds", "; ".join(f"{r.label}: {r.text}" for r in rows), rows)
+    return bars("Seconds", "; ".join(f"{r.label}: {r.text}" for r in rows), rows, linear=True)
 
 
 def memory_chart(result: Result) -> str:
@@ -236,7 +236,7 @@ def memory_chart(result: Result) -> str:
         for name, found, kind in _sides(result)
         if (peak := middle(found, "peak_mb"))
     ]
-    return bars("Peak memory", "; ".join(f"{r.label}: {r.text}" for r in rows), rows)
+    return bars("Peak memory", "; ".join(f"{r.label}: {r.text}" for r in rows), rows, linear=True)
 
 
 def _sides(result: Result) -> list[tuple[str, tuple[Measured, ...], str]]:
