@@ -22,7 +22,7 @@ from strandline.local import LocalServer, Reading, RemoteWarehouse, Status
 from strandline.local.answers import Handler
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, load_project
 from strandline.runner import Notice, Progress, Release, RunPlan
-from strandline.schema import BatchKind, Run, Schema
+from strandline.schema import BatchKind, Parity, Run, Schema
 
 if TYPE_CHECKING:
     from strandline.engines.duckdb import DuckDB
@@ -113,6 +113,8 @@ class Pipeline:
         self._watcher: Watcher | None = None
         self._said: set[str] = set()
         self._untidy_since: float | None = None
+        self.checked: tuple[Parity, ...] = ()
+        """What the last round compared, where `[verify]` said that it was time."""
 
     @classmethod
     def load(
@@ -179,7 +181,13 @@ class Pipeline:
             if self.config.max_files_per_batch is None:
                 break
             following = self._refresh(None, self._notice, progress=on_file)
+        self._check()
         return run
+
+    def _check(self) -> None:
+        """Compare models with their recompute where `[verify]` says that it is time."""
+        wh = self.warehouse
+        self.checked = runner.check_if_due(wh, self.config.verify, self._notice)
 
     def plan(self, kind: BatchKind | None = None) -> RunPlan:
         """What `run` would do. Nothing is written, and a warehouse that is not there is not created."""
@@ -296,6 +304,7 @@ class Pipeline:
             if sentence not in self._said:
                 self._notice(sentence)
         self._said = set(said)
+        self._check()
         self._tidy(run)
         return run
 

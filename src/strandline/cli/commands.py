@@ -83,8 +83,10 @@ def init(
 
 
 @app.command
-def run(directory: Path | None = None, /, *, project: ProjectDir = None, json: Json = False) -> None:
+def run(directory: Path | None = None, /, *, project: ProjectDir = None, json: Json = False) -> int:
     """Take in what has arrived, bring every model up to date, in one commit.
+
+    Exit code 1 where a check that `[verify]` asks for finds a model that differs from its recompute.
 
     Parameters
     ----------
@@ -104,6 +106,7 @@ def run(directory: Path | None = None, /, *, project: ProjectDir = None, json: J
         views.show_run(done)
     if json:
         output.print_json(last if len(runs) < 2 else runs)
+    return 0 if all(parity.ok for parity in pipeline.checked) else 1
 
 
 @app.command

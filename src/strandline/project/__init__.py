@@ -10,6 +10,7 @@ Reading a project opens no warehouse and touches nothing; the files of Python mo
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from strandline.project.settings import (
     names,
     number,
     one_of,
+    share,
     text,
     texts,
     whole,
@@ -111,6 +113,22 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """`[verify]`: how often `run` and `watch` compare models with their full recompute; never where neither
+    is set. `sample` is the share of rows that is compared, `models` which models (none: all).
+
+    `on_alert` is a command with its arguments, `notify` are addresses as Apprise writes them.
+    """
+
+    every_batches: int | None = None
+    every_minutes: float | None = None
+    sample: float | None = None
+    models: tuple[str, ...] = ()
+    on_alert: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """Everything a project's files say. `models` are ordered so that each comes after those it uses."""
 
@@ -120,6 +138,7 @@ class Project:
     sources: Mapping[str, SourceSettings]
     models: tuple[ModelSettings, ...]
     max_files_per_batch: int | None = None
+    verify: VerifySettings = VerifySettings()
 
 
 def load_project(directory: str | Path = ".", *, environment: Mapping[str, str] | None = None) -> Project:
@@ -132,7 +151,7 @@ def load_project(directory: str | Path = ".", *, environment: Mapping[str, str] 
     folder = folder.parent if folder.name == FILE_NAME else folder
     folder = folder.resolve()
     top = settings.load(folder / FILE_NAME, environment)
-    top.only(("project", "warehouse", "run", "sources", "models"))
+    top.only(("project", "warehouse", "run", "verify", "sources", "models"))
     about, run = top.child("project"), top.child("run")
     about.only(("name",))
     run.only(("max_files_per_batch",))
@@ -144,6 +163,20 @@ def load_project(directory: str | Path = ".", *, environment: Mapping[str, str] 
         sources=sources,
         models=_models(top.child("models"), folder, sources),
         max_files_per_batch=run.get("max_files_per_batch", whole),
+        verify=_verify(top.child("verify")),
+    )
+
+
+def _verify(section: Section) -> VerifySettings:
+    section.only(("every_batches", "every_minutes", "sample", "models", "on_alert", "notify"))
+    command = section.get("on_alert", texts, ())
+    return VerifySettings(
+        section.get("every_batches", whole),
+        section.get("every_minutes", number),
+        section.get("sample", share),
+        section.get("models", names, ()),
+        tuple(shlex.split(command[0])) if len(command) == 1 else command,
+        section.get("notify", texts, ()),
     )
 
 

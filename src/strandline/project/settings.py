@@ -159,6 +159,14 @@ def number(value: Any) -> float:
     return float(result)
 
 
+def share(value: Any) -> float:
+    """Reader: a number above 0 and at most 1."""
+    result = number(value)
+    if not 0 < result <= 1:
+        raise ValueError("a number above 0 and at most 1")
+    return result
+
+
 def flag(value: Any) -> bool:
     """Reader: true or false."""
     if isinstance(value, str) and value.lower() in ("true", "false"):

@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS strandline.quarantine (
     quarantine_id UUID, batch_id UUID, table_name VARCHAR, file VARCHAR, line BIGINT, reason VARCHAR,
     raw VARCHAR, status VARCHAR, quarantined_at TIMESTAMP);
 CREATE TABLE IF NOT EXISTS strandline.superseded (file_id BIGINT, key_hash UBIGINT);
+CREATE TABLE IF NOT EXISTS strandline.checks (
+    check_id UUID, batch_seq BIGINT, checked_at TIMESTAMP, kind VARCHAR, model VARCHAR, ok BOOLEAN, sample DOUBLE,
+    rows BIGINT, expected_rows BIGINT, missing BIGINT, extra BIGINT, seconds DOUBLE);
 
 -- name: tables
 SELECT name, definition FROM strandline.tables ORDER BY name;
@@ -64,6 +67,15 @@ INSERT INTO strandline.checkpoints VALUES (?, ?, ?, ?, ?, 'committed', ?);
 -- name: last_checkpoint
 SELECT checkpoint_id, batch_id, last_processed_timestamp, last_update_time, process_type, status, positions
 FROM strandline.checkpoints ORDER BY last_update_time DESC, checkpoint_id DESC LIMIT 1;
+
+-- name: put_check
+INSERT INTO strandline.checks VALUES (?, ?, ?, 'parity', ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: since_check
+SELECT count(*) FILTER (WHERE batch_seq > checked.seq), epoch(? - checked.at)::DOUBLE
+FROM strandline.batches,
+    (SELECT coalesce(max(batch_seq), 0) AS seq, max(checked_at) AS at FROM strandline.checks) AS checked
+GROUP BY checked.at;
 
 -- name: next_file_id
 SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files;

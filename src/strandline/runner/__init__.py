@@ -13,6 +13,7 @@ from strandline.runner.ports import Notice, Progress, quiet, unseen
 from strandline.runner.prepare import in_file, prepare
 from strandline.runner.refresh import refresh
 from strandline.runner.release import Release, release
+from strandline.runner.verifying import check_if_due
 
 __all__ = [
     "Notice",
@@ -21,6 +22,7 @@ __all__ = [
     "Progress",
     "Release",
     "RunPlan",
+    "check_if_due",
     "in_file",
     "plan",
     "prepare",

@@ -446,6 +446,17 @@ class Warehouse:
     def verify_all(self, sample: float | None = None) -> list[Parity]:
         return [self.verify(m.name, sample) for m in self.held.ordered()]
 
+    def since_check(self) -> tuple[int, float | None]:
+        """(batches, seconds) since models were last checked and recorded; None where they never were."""
+        found = self.engine.rows(query("since_check"), [batches.naive(utc_now())])
+        return found[0] if found else (0, None)
+
+    def record_checks(self, found: Sequence[Parity], sample: float | None = None) -> None:
+        """Keep what `verify` found in `strandline.checks`."""
+        self._writable()
+        with self.engine.transaction():
+            batches.write_checks(self.engine, self._batch_seq, found, sample)
+
     def files(self, table: str | None = None) -> list[FileRecord]:
         """The ledger: the newest version of every input file."""
         found = [FileRecord(*row) for row in self.engine.rows(query("files"))]

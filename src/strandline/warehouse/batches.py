@@ -16,6 +16,7 @@ from strandline.schema import (
     FileRecord,
     FileStatus,
     ModelRun,
+    Parity,
     Position,
     Reject,
     Run,
@@ -232,6 +233,26 @@ def write_record(
     positions = json.dumps({p.source: dict(p.value) for p in b.positions}, default=str)
     last = naive(max(latest)) if latest else now
     engine.execute(query("put_checkpoint"), [uuid7(), b.batch.batch_id, last, now, b.batch.kind, positions])
+
+
+def write_checks(engine: Any, seq: int, found: Sequence[Parity], sample: float | None) -> None:
+    """What a comparison of models with their recompute gave, as of a batch."""
+    now = naive(utc_now())
+    for p in found:
+        values = [
+            uuid7(),
+            seq,
+            now,
+            p.model,
+            p.ok,
+            sample,
+            p.rows,
+            p.expected_rows,
+            p.missing,
+            p.extra,
+            p.seconds,
+        ]
+        engine.execute(query("put_check"), values)
 
 
 def new_batch(seq: int, kind: BatchKind) -> Batch:
