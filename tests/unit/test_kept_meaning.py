@@ -76,4 +76,3 @@ def test_a_new_query_means_what_it_says_now(tmp_path: Path) -> None:
             wh.create_model("m", "SELECT w, id FROM e JOIN r USING (p)")
         assert wh.create_model("m", "SELECT e.w, id FROM e JOIN r USING (p)")
         assert set(wh.read("m")["w"]) == {None}
-

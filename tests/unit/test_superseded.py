@@ -126,3 +126,15 @@ def test_nothing_is_noted_of_keys_that_are_new(landing: Landing) -> None:
     landing.run()
     with sl.open(landing.folder / "w.duckdb", read_only=True) as wh:
         assert wh.sql("SELECT count(*) AS n FROM strandline.superseded").item() == 0
+
+
+def test_a_dropped_table_leaves_nothing_noted(landing: Landing) -> None:
+    landing.put("a.csv", {1: "a"})
+    landing.put("b.csv", {1: "b"})
+    landing.run()
+    with sl.open(landing.folder / "w.duckdb") as wh:
+        noted = "SELECT count(*) AS n FROM strandline.superseded"
+        assert wh.sql(noted).item() == 1
+        wh.drop_model("m")
+        wh.drop_table("t")
+        assert wh.sql(noted).item() == 0

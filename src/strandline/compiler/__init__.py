@@ -14,6 +14,7 @@ from strandline.compiler import relations as r
 from strandline.compiler import rewrite
 from strandline.compiler.binding import Lowered
 from strandline.compiler.catalog import Catalog, Readable, SourceColumn
+from strandline.compiler.delicate import mark
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import stage_table
 from strandline.compiler.plan import Output, Plan, Stage
@@ -73,7 +74,7 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
         return recompute_plan(
             Plan(model, sql, text, (), Output("", tuple((n, n) for n in names), ()), reads), str(why)
         )
-    return Plan(model, sql, text, stages, output, reads)
+    return Plan(model, sql, text, mark(stages, catalog), output, reads)
 
 
 def unresolved_plan(sql: str, catalog: Catalog, model: str, reason: str) -> Plan | None:

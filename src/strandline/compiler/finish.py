@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strandline.compiler import relations as r
+from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import render
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch, sql, stored
@@ -45,7 +46,7 @@ def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> 
     """Equal rows with opposite signs cancel, so that work stops where values stop changing."""
     table, ids = stage.table, list(stage.ids)
     equal = scratch(table, "equal")
-    cols = listed(columns)
+    cols = exactly(stage, columns)
     both = f"SELECT {cols} FROM {plus(table)} INTERSECT SELECT {cols} FROM {minus(table)}"
     found = make(equal, f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b")
     matched = f"USING {equal} AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from strandline.compiler import relations as r
+from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import Changed, touches
 from strandline.compiler.finish import finish
 from strandline.compiler.plan import Lookup, Stage
@@ -25,12 +26,15 @@ def lookup_steps(
     own = [c for c in columns if c not in {o.name for o in stage.stored_post}]
     redone = finish(stage, f"SELECT {listed(own)}, _back FROM {before}")
     old, new = scratch(table, "shown-"), scratch(table, "shown+")
-    all_columns = f"SELECT {cols}, _back FROM"
+    all_columns = f"SELECT {exactly(stage, [*columns, '_back'])} FROM"
+    kept = f"SELECT {cols}, _back FROM"
     steps = [
         Step(make(before, " UNION ALL ".join(parts)), "shown"),
         Step(make(after, redone), when=("shown",)),
-        Step(make(new, f"{all_columns} {after} EXCEPT {all_columns} {before}"), "shown+", ("shown",)),
-        Step(make(old, f"{all_columns} {before} EXCEPT {all_columns} {after}"), when=("shown",)),
+        Step(
+            make(new, f"{kept} ({all_columns} {after} EXCEPT {all_columns} {before})"), "shown+", ("shown",)
+        ),
+        Step(make(old, f"{kept} ({all_columns} {before} EXCEPT {all_columns} {after})"), when=("shown",)),
     ]
     for place, where in ((history, "_back = 0"), (head, "_back > 0")):
         if place:

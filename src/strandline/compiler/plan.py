@@ -46,6 +46,8 @@ class Stage:
     """Of those, rows whose values later rows can still change; they are read from the head."""
     strict: bool = False
     """A row that ties with the head's last row is late (peers matter)."""
+    delicate: tuple[tuple[str, str], ...] = ()
+    """Stored columns whose values may be equal and not the same, with what tells them apart."""
 
     @property
     def raw(self) -> tuple[str, ...]:

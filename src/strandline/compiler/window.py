@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
+from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import Changed, render, touches
 from strandline.compiler.finish import consolidate, finish
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
@@ -275,7 +276,9 @@ def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]
     old, new, stay = scratch(table, "old"), scratch(table, "new"), scratch(table, "stay")
     closed = f" WHERE _back > {stage.open}" if stage.open else ""
     now = f"SELECT {cols} FROM {after}{closed}"
-    equal = f"SELECT {listed([*stage.ids, '_k'])} FROM (SELECT {cols} FROM {before} INTERSECT {now}) AS b"
+    exact = exactly(stage, columns(stage))
+    both = f"SELECT {exact} FROM {before} INTERSECT SELECT {exact} FROM {after}{closed}"
+    equal = f"SELECT {listed([*stage.ids, '_k'])} FROM ({both}) AS b"
     unless = f"ANTI JOIN {stay} AS s ON r._k = s._k AND {same(list(stage.ids), 'r', 's')}"
     drop = f"DELETE FROM {history(stage)} WHERE rowid IN (SELECT _row FROM {old})"
     hand_on = "INSERT INTO {} ({}) SELECT {} FROM {}"

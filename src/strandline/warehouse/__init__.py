@@ -183,6 +183,7 @@ class Warehouse:
             self.engine.execute(f"DROP VIEW main.{quote(table.name)}")
             self.engine.execute(f"DROP TABLE {stored(table.stored)}")
             self.engine.execute(query("drop_table"), [table.name])
+            self.engine.execute(query("forget_superseded_of_table"), [table.name])
         self.inbox.forget(table)
         del self.held.tables[table.name.lower()]
 

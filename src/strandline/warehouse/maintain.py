@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from strandline.compiler import Plan, Stage, programs
+from strandline.compiler.delicate import kind_of, shown
 from strandline.compiler.delta import Changed
 from strandline.compiler.relations import quote
 from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
@@ -230,6 +231,9 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}\n) AS q({cols})"
     engine.execute(make(new, f"SELECT *, {copy}) AS _copy FROM ({fresh}) AS f"))
     equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
+    for name, kind in ((n, kind_of(t)) for n, _, t in definition.columns):
+        if kind:
+            equal += f" AND {shown(name, kind, 'a.')} IS NOT DISTINCT FROM {shown(name, kind, 'b.')}"
     rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"
     gone = f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}"
     come = f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}"
