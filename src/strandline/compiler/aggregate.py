@@ -111,7 +111,7 @@ def averaged(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ..
 
 
 def extreme(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
-    """min(x) and max(x), not the n best, nor of arrays of a fixed length: DuckDB 2.0.0 fails on their NULLs."""
+    """min(x) and max(x), not the n best, nor of fixed arrays: DuckDB 2.0.0 fails on their NULLs."""
     fixed = call.this.type is not None and any(t.args.get("values") for t in parts(call.this.type))
     return None if call.expressions or fixed else (extremum(name, call, condition),)
 
