@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args
 
 from strandline.errors import UsageError
-from strandline.schema import BatchKind, Column
+from strandline.schema import BatchKind, Column, Parity
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -31,6 +31,10 @@ def _is_columns(value: Any) -> bool:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return False
     return all(isinstance(c, Column) and _is_names([c.name, c.type]) for c in value)
+
+
+def _is_parities(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(one, Parity) for one in value)
 
 
 def _is_number(value: Any) -> bool:
@@ -57,6 +61,7 @@ KINDS: dict[str, Kind] = {
     "Mapping": ("a dict by name", lambda v: isinstance(v, Mapping) and _is_names(list(v))),
     "Sequence[str]": ("a list of strings", _is_names),
     "Sequence[Column]": ("a list of sl.Column(name, type)", _is_columns),
+    "Sequence[Parity]": ("a list of sl.Parity", _is_parities),
     "Mapping[str, str]": ("a dict of strings", _is_texts),
     "Queries": ("a dict of strings", _is_texts),
     "BatchKind": (f"one of {', '.join(get_args(BatchKind))}", _is_kind),

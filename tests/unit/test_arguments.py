@@ -41,6 +41,7 @@ GOOD: dict[str, Any] = {
     "to": "w",
     "type": "BIGINT",
     "functions": {},
+    "found": [],
 }
 
 
