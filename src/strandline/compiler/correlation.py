@@ -91,7 +91,8 @@ def gives_a_row_for_nothing(select: exp.Select) -> bool:
     """An aggregate without groups, or with the grouping set ()."""
     group = select.args.get("group")
     if group is not None:
-        return any(isinstance(e, SETS) for e in group.expressions) or not group.expressions
+        keys = [e for e in group.expressions if not isinstance(e, exp.Tuple) or e.expressions]
+        return any(isinstance(e, SETS) for e in keys) or not keys
     parts = [*select.expressions, *(select.args.get(a) for a in ("having", "qualify", "order"))]
     return any(True for p in parts if p is not None for _ in aggregate_units(p))
 

@@ -46,9 +46,7 @@ def render(node: r.Relation, part: str, changed: Changed) -> str | None:
             return None if part in ("plus", "minus") else node.sql
         case r.Unnest():
             below = render(node.input, part, changed)
-            place = f"generate_subscripts({sql(node.elements)}, 1) AS {r.quote(node.place)}"
-            elements = f"unnest({sql(node.elements)}) AS {r.quote(node.name)}"
-            return below and f"SELECT n.*, {elements}, {place} FROM ({below}) AS n"
+            return below and f"SELECT n.*, {spread(node)} FROM ({below}) AS n"
         case r.Filter():
             below = render(node.input, part, changed)
             return below and f"SELECT * FROM ({below}) AS f WHERE {sql(node.predicate)}"
@@ -82,6 +80,18 @@ def scan(node: r.Scan, part: str, changed: Changed) -> str | None:
     if part == "kept" or not went:
         return kept
     return f"{kept} UNION ALL SELECT {cols} FROM {minus(node.table)} AS t"
+
+
+def spread(node: r.Unnest) -> str:
+    """The elements and their places; shorter lists are padded with NULL by the engine itself."""
+    lists = [(sql(o.expr), r.quote(o.name)) for o in node.lists]
+    length = "greatest(" + ", ".join(f"coalesce(len({text}), 0)" for text, _ in lists) + ")"
+    places = f"range(1, {length} + 1)"
+    if node.padded:
+        lists = [(f"CASE WHEN {length} > 0 THEN {text} ELSE [NULL] END", name) for text, name in lists]
+        places = f"CASE WHEN {length} > 0 THEN {places} ELSE [NULL] END"
+    parts = [*lists, (places, r.quote(node.place))]
+    return ", ".join(f"unnest({text}) AS {name}" for text, name in parts)
 
 
 def union(node: r.Union, part: str, changed: Changed) -> str | None:

@@ -37,10 +37,21 @@ def bound_columns(expr: exp.Expr) -> frozenset[str]:
 def aliases(select: exp.Select) -> frozenset[str]:
     """The names of a SELECT's FROM items."""
     from_ = select.args.get("from_")
-    items = [from_.this] if from_ is not None else []
-    items += [j.this for i in [*items, select] for j in i.args.get("joins") or []]
+    items = [*leaves(from_.this)] if from_ is not None else []
+    items += [leaf for j in select.args.get("joins") or [] for leaf in leaves(j.this)]
     items += select.args.get("laterals") or []
     return frozenset(i.alias_or_name for i in items)
+
+
+def leaves(item: exp.Expr) -> Iterator[exp.Expr]:
+    """The tables and subqueries of a FROM item, those of joins in parentheses one by one."""
+    inner = item.this if isinstance(item, exp.Subquery) else None
+    if isinstance(inner, exp.Table) or (isinstance(inner, exp.Subquery) and inner.args.get("joins")):
+        yield from leaves(inner)
+    else:
+        yield item
+    for join in item.args.get("joins") or []:
+        yield from leaves(join.this)
 
 
 def from_items(select: exp.Select) -> tuple[Reference, ...]:

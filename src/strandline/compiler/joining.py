@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace as evolve
+from itertools import takewhile
 
 from sqlglot import exp
 
 from strandline.compiler import relations as r
+from strandline.compiler.beside import computed_beside, lower_beside, unnested
 from strandline.compiler.binding import (
     Context,
     Domain,
@@ -16,7 +18,6 @@ from strandline.compiler.binding import (
     Scope,
     bind,
     copied,
-    refuse_subqueries,
     rename,
 )
 from strandline.compiler.correlation import domain_rows, from_outside, inside
@@ -24,6 +25,7 @@ from strandline.compiler.free import free
 from strandline.compiler.matching import Condition, matched
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.text import DIALECT
+from strandline.compiler.using import is_comma
 
 Source = tuple[r.Relation, Scope]
 """A relation, and the names under which its columns are known."""
@@ -34,13 +36,21 @@ def lower_from(select: exp.Select, ctx: Context, start: Source | None = None) ->
     from_ = select.args.get("from_")
     if from_ is None:
         return start or one_row(ctx)
+    joins = [*(from_.this.args.get("joins") or []), *(select.args.get("joins") or [])]
     if start is None:
-        node, scope = lower_source(from_.this, ctx)
-    else:
-        node, scope = lower_join(*start, exp.Join(this=from_.this), ctx)
-    for join in from_.this.args.get("joins") or []:
-        node, scope = lower_join(node, scope, join, ctx)
-    for join in select.args.get("joins") or []:
+        return lower_joins(lower_source(from_.this, ctx), joins, ctx)
+    return lower_joins(start, [exp.Join(this=from_.this), *joins], ctx)
+
+
+def lower_joins(start: Source, joins: Sequence[exp.Join], ctx: Context) -> Source:
+    """JOIN clauses one after the other; a comma binds weaker, which an outer join behind it can tell."""
+    node, scope = start
+    for i, join in enumerate(joins):
+        rest = joins[i + 1 :]
+        together = takewhile(lambda j: not is_comma(j), rest)
+        if is_comma(join) and any(j.side in ("RIGHT", "FULL") for j in together):
+            right, names = lower_joins(lower_source(join.this, ctx), rest, ctx)
+            return r.Join("inner", node, right, exp.true()), {**scope, **names}
         node, scope = lower_join(node, scope, join, ctx)
     return node, scope
 
@@ -80,12 +90,10 @@ def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
     if source.args.get("pivots") or source.args.get("sample"):
         raise UnsupportedError("PIVOT and SAMPLE have no incremental rule")
     if isinstance(source, exp.Subquery):
-        if source.args.get("joins"):
-            raise UnsupportedError("a parenthesised join has no incremental rule yet")
-        return renamed(ctx.lower(source, ctx), alias, source, ctx)
+        return lower_parentheses(source, ctx)
     if isinstance(source, exp.Values):
         return constant_rows(source, ctx)
-    if not isinstance(source, exp.Table) or not source.name or source.args.get("joins"):
+    if not isinstance(source, exp.Table) or not source.name:
         raise UnsupportedError(f"{source.key} in FROM has no incremental rule")
     if source.name in ctx.ctes:
         cte = ctx.ctes[source.name]
@@ -93,6 +101,19 @@ def lower_source(source: exp.Expr, ctx: Context) -> tuple[r.Relation, Scope]:
             raise UnsupportedError("a CTE over outer columns has no incremental rule in this place")
         return renamed(cte, alias, source, ctx)
     return scan(source, alias, ctx)
+
+
+def lower_parentheses(source: exp.Subquery, ctx: Context) -> Source:
+    """A subquery, or joins in parentheses, whose names are seen from outside."""
+    inner = source.this
+    while isinstance(inner, exp.Subquery) and not inner.args.get("joins"):
+        inner = inner.this
+    if isinstance(inner, exp.Query) and not isinstance(inner, exp.Subquery):
+        return renamed(ctx.lower(source, ctx), source.alias_or_name, source, ctx)
+    if source.alias:
+        raise UnsupportedError("an alias for joins in parentheses has no incremental rule")
+    first = source.this
+    return lower_joins(lower_source(first, ctx), first.args.get("joins") or [], ctx)
 
 
 def constant_rows(source: exp.Values, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -110,19 +131,6 @@ def constant_rows(source: exp.Values, ctx: Context) -> tuple[r.Relation, Scope]:
     text = f"SELECT * FROM (VALUES {rows}) AS v({columns})"
     scope = {(source.alias_or_name, t): n for t, n in zip(titles, names, strict=True)}
     return r.Constant(text, (*names, place), (place,)), scope
-
-
-def unnested(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> tuple[r.Relation, Scope]:
-    """`FROM t, unnest(t.list) AS u(x)`: every left row with each of its elements."""
-    source = join.this
-    plain = len(source.expressions) == 1 and not source.args.get("offset") and not join.args.get("side")
-    if not plain:
-        raise UnsupportedError("this form of UNNEST has no incremental rule")
-    elements = bind(source.expressions[0], scope)
-    refuse_subqueries(elements)
-    title = (alias_columns(source) or ["unnest"])[0]
-    node = r.Unnest(left, elements, ctx.names.fresh(title), ctx.names.fresh("place"))
-    return node, {**scope, (source.alias_or_name, title): node.name}
 
 
 def scan(source: exp.Table, alias: str, ctx: Context) -> tuple[r.Relation, Scope]:
@@ -178,6 +186,9 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
         raise UnsupportedError(f"{method} {side} JOIN has no incremental rule".replace("  ", " "))
     if join.args.get("using") or method == "NATURAL":
         raise UnsupportedError("this form of USING or NATURAL has no incremental rule")
+    select = computed_beside(join) if not method else None
+    if select is not None and free(select):
+        return lower_beside(left, scope, select, join, ctx)
     right, right_scope, tied = lower_partner(left, scope, join.this, ctx)
     if tied and side in ("RIGHT", "FULL"):
         raise UnsupportedError(f"{side} JOIN with a correlated subquery has no incremental rule")

@@ -13,7 +13,8 @@ from sqlglot.optimizer.qualify import qualify
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
-from strandline.compiler.series import as_queries
+from strandline.compiler.free import leaves
+from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
@@ -40,7 +41,7 @@ def parse(sql: str, dialect: str) -> exp.Query:
     return as_written(trees[0], dialect)
 
 
-def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
+def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
     schema: dict[str, object] = {
@@ -48,7 +49,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
     }
     try:
         mark_using(query)
-        tree = qualify(as_queries(query.copy()), schema=schema, dialect=dialect)
+        tree = resolved(spelled(query.copy()), schema, dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
     except (
@@ -64,12 +65,26 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Query:
         raise UnknownNameError(
             f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
         ) from error
+    without_lateral(tree)
     mend_using(tree)
     one_partner(tree, catalog)
     expand_named_windows(tree)
     tree = annotate_types(tree, schema=schema, dialect=dialect)
     break_ties(tree, catalog)
     return tree
+
+
+def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Expr:
+    """Names resolved; where that fails, subqueries in FROM may name what stands before them."""
+    try:
+        return qualify(query.copy(), schema=schema, dialect=dialect)
+    except OptimizeError as error:
+        if not sees_before(query):
+            raise
+        try:
+            return qualify(query, schema=schema, dialect=dialect)
+        except OptimizeError:
+            raise error from None
 
 
 def check_tables(query: exp.Query, catalog: Catalog) -> None:
@@ -259,10 +274,10 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
 
 def source_ties(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     """The identifying columns of one FROM item."""
-    alias = source.alias_or_name
     return [
-        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True))
-        for name in identifying(source, select, catalog)
+        exp.column(name, table=leaf.alias_or_name, quoted=True)
+        for leaf in leaves(source)
+        for name in identifying(leaf, select, catalog)
     ]
 
 
@@ -275,10 +290,13 @@ def identifying(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[
         readable = catalog.get(source.name.lower())
         if readable is not None:
             return [u.lower() for u in readable.unique] or [c.name.lower() for c in readable.columns]
+    alias = source.args.get("alias")
+    titled = list(alias.columns) if isinstance(alias, exp.TableAlias) else []
     if isinstance(source, exp.Subquery):
-        alias = source.args.get("alias")
-        return query_identity(source.this, catalog, list(alias.columns) if alias is not None else [])
-    return []
+        return query_identity(source.unnest(), catalog, titled)
+    if isinstance(source, exp.Unnest) and isinstance(source.args.get("offset"), exp.Identifier):
+        titled.append(source.args["offset"])
+    return [i.name for i in titled]
 
 
 def query_identity(query: exp.Expr, catalog: Catalog, renamed: list[exp.Identifier]) -> list[str]:

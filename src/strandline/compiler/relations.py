@@ -48,12 +48,15 @@ class Constant:
 
 @dataclass(frozen=True)
 class Unnest:
-    """One row per element of a list, with its place in the list (linear)."""
+    """One row per place in the longest of some lists, with the elements there (linear).
+
+    `padded` keeps rows whose list is empty or NULL, with NULL for element and place; it takes one list.
+    """
 
     input: Relation
-    elements: exp.Expr
-    name: str
+    lists: tuple[Out, ...]
     place: str
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def columns(node: Relation) -> tuple[str, ...]:
         case Constant():
             return node.names
         case Unnest():
-            return (*columns(node.input), node.name, node.place)
+            return (*columns(node.input), *(o.name for o in node.lists), node.place)
         case Filter() | TopK():
             return columns(node.input)
         case Project():

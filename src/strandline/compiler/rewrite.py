@@ -157,7 +157,8 @@ def prune(node: r.Relation, needed: frozenset[str]) -> r.Relation:
         case r.Constant():
             return node
         case r.Unnest():
-            below = (needed | r.references(node.elements)) - {node.name, node.place}
+            own = {o.name for o in node.lists} | {node.place}
+            below = frozenset(needed - own).union(*(r.references(o.expr) for o in node.lists))
             return evolve(node, input=prune(node.input, below))
         case r.Filter():
             return evolve(node, input=prune(node.input, needed | r.references(node.predicate)))

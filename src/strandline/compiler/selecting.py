@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.beside import spread
 from strandline.compiler.binding import (
     Context,
     Domain,
@@ -374,14 +375,9 @@ def keys_as_columns(
 
 
 def lower_unnest(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
-    """unnest() in SELECT: the row once for each element."""
-    calls = list(dict.fromkeys(c for _, e in clauses.outputs for c in e.find_all(exp.Explode, exp.Unnest)))
-    if not calls:
-        return node, clauses
-    if len(calls) > 1 or calls[0].expressions or calls[0].this is None:
-        raise UnsupportedError("several unnest() in one SELECT have no incremental rule")
-    element = r.Unnest(node, calls[0].this, ctx.names.fresh("unnest"), ctx.names.fresh("place"))
-    return element, clauses.replaced({calls[0]: r.column(element.name)})
+    """unnest() in SELECT: the row once for each place in the longest of the lists."""
+    node, mapping = spread(node, tuple(e for _, e in clauses.outputs), ctx)
+    return node, clauses.replaced(mapping)
 
 
 def lower_outputs(node: r.Relation, clauses: Clauses, ctx: Context) -> Lowered:
