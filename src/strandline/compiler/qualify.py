@@ -49,7 +49,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     }
     try:
         mark_using(query)
-        tree = resolved(spelled(query.copy()), schema, dialect)
+        tree = resolved(spelled(unordered(query.copy())), schema, dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
     except (
@@ -72,6 +72,15 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     tree = annotate_types(tree, schema=schema, dialect=dialect)
     break_ties(tree, catalog)
     return tree
+
+
+def unordered(query: exp.Query) -> exp.Query:
+    """The query without an ORDER BY that picks no rows: a table has no order."""
+    distinct = query.args.get("distinct")
+    picks = isinstance(distinct, exp.Distinct) and distinct.args.get("on")
+    if not picks and not query.args.get("limit") and not query.args.get("offset"):
+        query.set("order", None)
+    return query
 
 
 def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Expr:
