@@ -47,3 +47,15 @@ def test_not_in_joins_by_equality(wh: Warehouse) -> None:
     """One join over `x = v OR x IS NULL OR v IS NULL` would compare every pair of rows."""
     wh.create_model("m", "SELECT id FROM t WHERE k NOT IN (SELECT k FROM b)")
     assert [s.operator for s in wh.explain("m").stages] == ["distinct", "join"]
+
+
+def test_one_more_row_of_a_group_that_exists_goes_no_further(wh: Warehouse) -> None:
+    wh.create_model("m", "SELECT id, k IN (SELECT k FROM b) AS known FROM t")
+    wh.apply("t", inserts=[{"id": i, "k": i % 3, "v": 0} for i in range(30)])
+    wh.apply("b", inserts=[{"k": 1, "v": 7}])
+    wh.refresh()
+    wh.apply("b", inserts=[{"k": 1, "v": 8}])
+    (run,) = wh.refresh().models
+    assert [s.operator for s in run.stages] == ["distinct", "aggregate"]
+    assert run.rows_out == 0
+    assert wh.verify("m").ok

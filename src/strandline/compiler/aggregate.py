@@ -278,7 +278,7 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     if stage.strategy == "keyed":
         redone = with_values(stage, raw_select(stage, restricted(stage, touched)))
         steps.append(Step(make(plus(stage.table), finish(stage, redone)), "plus", ("in",)))
-    return steps + replace_rows(stage, columns(stage))
+    return steps + replace_rows(stage, columns(stage), shown(stage))
 
 
 def columns(stage: Stage) -> list[str]:
@@ -287,6 +287,13 @@ def columns(stage: Stage) -> list[str]:
     names = [o.name for o in stage.operator.groups] + state_names(stage)
     names += [o.name for o in stage.operator.aggregates if o.name not in names]
     return [*names, *(o.name for o in stage.stored_post), "_k"]
+
+
+def shown(stage: Stage) -> list[str]:
+    """What others read of the stage: they need not know that an accumulator alone has changed."""
+    assert isinstance(stage.operator, r.Aggregate)
+    outs = (*stage.operator.groups, *stage.operator.aggregates, *stage.stored_post)
+    return [*(o.name for o in outs), "_k"]
 
 
 def delta_columns(stage: Stage, *, removing: bool) -> list[str]:

@@ -26,8 +26,11 @@ def finish(stage: Stage, source: str) -> str:
     return f"SELECT w.*{outs} FROM ({source}) AS w{joins}"
 
 
-def replace_rows(stage: Stage, columns: Sequence[str], shared: str = "shared") -> list[Step]:
-    """Old rows out, new rows in; rows equal before and after are not handed on (`shared` stages only)."""
+def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()) -> list[Step]:
+    """Old rows out, new rows in; what is equal before and after is not handed on (`shared` stages only).
+
+    `shown` are the columns that others read, where that is not all of them.
+    """
     table, ids = stage.table, list(stage.ids)
     matched = f"s._k = m._k AND {same(ids, 's', 'm')}"
     out = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE {matched}"
@@ -38,7 +41,7 @@ def replace_rows(stage: Stage, columns: Sequence[str], shared: str = "shared") -
             f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",
             when=("in", "plus"),
         ),
-        *consolidate(stage, columns, ("in", "plus", "minus", shared)),
+        *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared")),
     ]
 
 

@@ -1,7 +1,8 @@
 """Subqueries as values: one row's worth of each is joined to every outer row.
 
-EXISTS, IN and comparisons with ANY and ALL are three-valued: what decides is counted per key (rows,
-values that are not NULL, the extremes), and a CASE over the counts gives TRUE, FALSE or NULL.
+EXISTS, IN and comparisons with ANY and ALL are three-valued: what decides is kept per key (whether
+there are rows, and NULLs among them, and the extremes), and a CASE over that gives TRUE, FALSE or NULL.
+Whether there are rows changes more rarely than how many, and what did not change goes no further.
 """
 
 from __future__ import annotations
@@ -50,12 +51,22 @@ def condition(terms: Sequence[exp.Expr]) -> exp.Expr:
     return exp.and_(*terms) if terms else exp.true()
 
 
-def rows() -> exp.Expr:
+def counted() -> exp.Expr:
     return exp.Count(this=exp.Star(), big_int=True)
 
 
-def values_of(name: str) -> exp.Expr:
-    return exp.Count(this=r.column(name), big_int=True)
+def rows() -> exp.Expr:
+    """True where there are rows at all; NULL otherwise."""
+    return exp.LogicalOr(this=exp.true())
+
+
+def nulls(name: str) -> exp.Expr:
+    """True where a value is NULL."""
+    return exp.LogicalOr(this=is_null(r.column(name)))
+
+
+def surely(value: exp.Expr) -> exp.Expr:
+    return exp.Coalesce(this=value.copy(), expressions=[exp.false()])
 
 
 def number(value: int) -> exp.Expr:
@@ -71,8 +82,8 @@ def case(*branches: tuple[exp.Expr, exp.Expr], default: exp.Expr) -> exp.Expr:
 
 def exists(node: r.Relation, side: Side, ctx: Context) -> Valued:
     """EXISTS: whether the key has rows."""
-    node, (n,) = summary(node, side, [rows()], ctx)
-    test = exp.Paren(this=exp.GT(this=n, expression=number(0)))
+    node, (some,) = summary(node, side, [rows()], ctx)
+    test = surely(some)
     test.type = exp.DataType.build("BOOLEAN")
     return node, test
 
@@ -86,11 +97,11 @@ def membership(node: r.Relation, side: Side, wanted: exp.Expr, ctx: Context) -> 
         return tuple_membership(node, side, wanted.expressions, ctx)
     value = side.outputs[0]
     node, (found,) = summary(node, side, (), ctx, [(wanted, value)])
-    node, (n, c) = summary(node, side, [rows(), values_of(value)], ctx)
+    node, (some, gaps) = summary(node, side, [rows(), nulls(value)], ctx)
     return node, case(
         (not_null(found), exp.true()),
-        (exp.EQ(this=n, expression=number(0)), exp.false()),
-        (unknown(wanted, n, c), exp.null()),
+        (is_null(some), exp.false()),
+        (unknown(wanted, gaps), exp.null()),
         default=exp.false(),
     )
 
@@ -103,9 +114,9 @@ def is_null(value: exp.Expr) -> exp.Expr:
     return exp.Is(this=exp.Paren(this=value.copy()), expression=exp.null())
 
 
-def unknown(wanted: exp.Expr, n: exp.Expr, c: exp.Expr) -> exp.Expr:
+def unknown(wanted: exp.Expr, gaps: exp.Expr) -> exp.Expr:
     """Compared with a NULL."""
-    return exp.or_(is_null(wanted), exp.LT(this=c.copy(), expression=n.copy()))
+    return exp.or_(is_null(wanted), gaps.copy())
 
 
 def tuple_membership(node: r.Relation, side: Side, wanted: Sequence[exp.Expr], ctx: Context) -> Valued:
@@ -118,17 +129,17 @@ def tuple_membership(node: r.Relation, side: Side, wanted: Sequence[exp.Expr], c
     tied = [type(t)(this=r.column(k.name), expression=t.expression.copy()) for t, k in rest]
     may = exp.Coalesce(this=equal, expressions=[exp.true()])
     met = r.Join("inner", r.Aggregate(node, keys, ()), side.node, exp.and_(may, *tied))
-    hits = exp.Count(this=exp.Case(ifs=[exp.If(this=equal.copy(), true=number(1))]), big_int=True)
+    hits = exp.LogicalOr(this=equal.copy())
     again = Side(
         met,
         (),
         tuple(k.name for k in keys),
         tuple(exp.NullSafeEQ(this=e, expression=r.column(k.name)) for e, k in zip(outer, keys, strict=True)),
     )
-    node, (hit, n) = summary(node, again, [hits, rows()], ctx)
+    node, (hit, some) = summary(node, again, [hits, rows()], ctx)
     return node, case(
-        (exp.GT(this=hit, expression=number(0)), exp.true()),
-        (exp.GT(this=n, expression=number(0)), exp.null()),
+        (surely(hit), exp.true()),
+        (surely(some), exp.null()),
         default=exp.false(),
     )
 
@@ -142,15 +153,15 @@ def quantified(node: r.Relation, side: Side, comparison: exp.Expr, ctx: Context)
         node, found = membership(node, side, comparison.this, ctx)
         return node, exp.Paren(this=exp.Not(this=found)) if every else found
     value = r.column(side.outputs[0])
-    calls = [rows(), values_of(value.name), exp.Min(this=value), exp.Max(this=value.copy())]
-    node, (n, c, low, high) = summary(node, side, calls, ctx)
+    calls = [rows(), nulls(value.name), exp.Min(this=value), exp.Max(this=value.copy())]
+    node, (some, gaps, low, high) = summary(node, side, calls, ctx)
     holds = decided(comparison, every, low, high)
     decisive = (exp.Not(this=exp.Paren(this=holds)), exp.false()) if every else (holds, exp.true())
     empty = exp.true() if every else exp.false()
     return node, case(
-        (exp.EQ(this=n, expression=number(0)), empty),
+        (is_null(some), empty),
         decisive,
-        (unknown(comparison.this, n, c), exp.null()),
+        (unknown(comparison.this, gaps), exp.null()),
         default=empty.copy(),
     )
 
@@ -171,7 +182,7 @@ def single(node: r.Relation, side: Side, ctx: Context) -> Valued:
     output = r.column(side.outputs[0])
     if r.tells_apart(side.node, frozenset(side.keys)):
         return r.Join("left", node, side.node, condition(side.on)), output
-    node, (n, value) = summary(node, side, [rows(), exp.First(this=output)], ctx)
+    node, (n, value) = summary(node, side, [counted(), exp.First(this=output)], ctx)
     error = exp.Anonymous(this="error", expressions=[exp.Literal.string(MANY)])
     many = exp.If(this=exp.GT(this=n, expression=number(1)), true=error)
     return node, exp.Paren(this=exp.Case(ifs=[many], default=value))
