@@ -4,6 +4,9 @@
     tables.py   tables and the sequences of changes applied to them
     scope.py    what a query can see: columns, their kinds, what orders them totally
     exprs.py    scalar expressions of a wanted kind
+    functions.py text, time, lists, structs, JSON
+    constants.py relations written in the query itself
+    statistics.py aggregates beyond the usual
     windows.py  window functions and frames
     subqueries.py  subqueries as conditions and values
     queries.py  joins, aggregates, set operations, subqueries: whole SELECTs

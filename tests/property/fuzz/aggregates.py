@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.exprs import condition, expression
 from fuzz.scope import Col, Gen, Scope
+from fuzz.statistics import statistic
 
 NUMERIC = ("sum", "avg", "sum", "avg", "stddev", "var_pop", "median", "sum_distinct", "quantile")
 ANY = ("count_star", "count", "min", "max", "count_distinct", "count_star", "min", "max")
@@ -15,8 +16,12 @@ def make_aggregate(gen: Gen, scope: Scope) -> Col:
     """One aggregate call, DISTINCT, ORDER BY and FILTER included where they make sense."""
     rng = gen.rng
     pool = rng.choices((NUMERIC, ANY, OTHER), (45, 40, 15))[0]
-    made = _call(gen, scope, rng.choice(pool))
-    if gen.chance(0.15):
+    special = statistic(gen, scope) if gen.chance(0.18) else None
+    made = special or _call(gen, scope, rng.choice(pool))
+    plain = made.sql.endswith(")") and not made.sql.startswith(
+        ("geomean", "list_sort")
+    )  # no macro, no operator
+    if plain and gen.chance(0.15):
         gen.tag("agg:filter")
         return Col(f"{made.sql} FILTER (WHERE {condition(gen, scope, 1)})", made.kind, made.exact)
     return made

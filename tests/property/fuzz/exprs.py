@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from fuzz.functions import function_call
 from fuzz.scope import Col, Gen, Scope
 from fuzz.values import literal, ordinary
 
@@ -19,6 +20,9 @@ def expression(gen: Gen, scope: Scope, kind: str | None = None, depth: int = 2) 
             return rng.choice(scope.columns)
         kinds = sorted({c.kind for c in scope.columns} & set(KINDS)) or ["int"]
         kind = rng.choice(kinds)
+    called = function_call(gen, scope, kind) if depth > 0 and gen.chance(0.12) else None
+    if called is not None:
+        return called
     leaves = scope.of(kind)
     if depth <= 0 or kind not in MAKERS or gen.chance(0.3):
         return rng.choice(leaves) if leaves and gen.chance(0.93) else constant(rng, kind)
@@ -198,6 +202,9 @@ def _comparison(gen: Gen, scope: Scope, column: Col, depth: int) -> str:
         return f"{column.sql} {rng.choice(('', 'NOT '))}IN ({items}{', NULL' if gen.chance(0.1) else ''})"
     if how == "between":
         return f"{column.sql} BETWEEN {constant(rng, column.kind).sql} AND {other}"
+    if how == "like" and column.kind == "str" and gen.chance(0.3):
+        gen.tag("pred:collate")
+        return f"{column.sql} COLLATE NOCASE {rng.choice(('=', '<', '>='))} {other}"
     if how == "like" and column.kind == "str":
         return f"{column.sql} {rng.choice(('LIKE', 'NOT LIKE', 'ILIKE'))} '{rng.choice(('a%', '%b%', '_'))}'"
     return f"{column.sql} {rng.choice(('=', '<>', '<', '<=', '>', '>='))} {other}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fuzz.constants import make_values
 from fuzz.exprs import condition
 from fuzz.scope import Col, Gen, Relation, Scope, merged, qualified
 from fuzz.subqueries import subquery_condition
@@ -21,6 +22,8 @@ class Source:
 
 
 def pick(gen: Gen) -> Relation:
+    if gen.chance(0.03):
+        return make_values(gen)
     return gen.rng.choice(gen.relations)
 
 

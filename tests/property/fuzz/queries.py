@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from fuzz.aggregates import group_clause, make_aggregate, make_groups
 from fuzz.exprs import condition, expression
+from fuzz.functions import shown_only
 from fuzz.joins import make_source
 from fuzz.scope import Col, Gen, Relation, Scope
 from fuzz.subqueries import plain, scalar_subquery, subquery_condition
@@ -83,6 +84,9 @@ def _items(gen: Gen, scope: Scope, most: int = 4) -> list[Col]:
     if gen.chance(0.03):
         gen.tag("subquery:as-a-value")
         columns.append(Col(f"({subquery_condition(gen, scope)})", "bool"))
+    nested = shown_only(gen, scope) if gen.chance(0.07) else None
+    if nested is not None:
+        columns.append(nested)
     times = scope.of("ts")
     if times and gen.chance(0.15):
         gen.tag("expr:interval")
