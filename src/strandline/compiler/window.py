@@ -150,14 +150,23 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
         found = [Step(make(late, touched), "late", when)] if touched else []
         return [*steps, *found, *redo(stage, come, gone, late)]
     heads = scratch(table, "heads")
-    known = f"SELECT *, rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"
     return [
         *steps,
-        Step(make(heads, known), "heads", when),
+        *heads_of(stage, touched, heads, when),
         Step(make(late, late_buckets(stage, come, gone, heads)), "late", when),
         *retire(stage, heads),
         *(carry(stage, come, heads, late) if come else []),
         *redo(stage, come, gone, late),
+    ]
+
+
+def heads_of(stage: Stage, touched: str, heads: str, when: tuple[str, ...]) -> list[Step]:
+    """The touched partitions' heads; what is shown beside them only where it is handed on as removed."""
+    found = f"rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"
+    kept = listed([*stage.raw, "_k", "_back"])
+    return [
+        Step(make(heads, f"SELECT *, {found}"), "heads", (*when, "shared")),
+        Step(make(heads, f"SELECT {kept}, {found}"), "heads", (*when, "alone")),
     ]
 
 
@@ -247,7 +256,7 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     below = listed(r.columns(stage.input))
     in_late = f"_k IN (SELECT _k FROM {late})"
     old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE {rows_in(history(stage), late)}"
-    old_heads = f"SELECT {cols} FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
+    old_heads = f"SELECT {below}, _k FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
     removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     own = listed(r.columns(stage.input), "s.")
     left = [before, f"({old_heads})"] if stage.open else [before]

@@ -186,7 +186,8 @@ def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Pr
     if not changed:
         return None
     started = time.perf_counter()
-    counts = {"shared": int(stage.table in change.shared)}
+    shared = stage.table in change.shared
+    counts = {"shared": int(shared), "alone": int(not shared)}
     for step in made.of(stage, changed):
         if wanted(step, counts):
             count = engine.execute(step.sql)
