@@ -92,7 +92,7 @@ def is_number(expr: exp.Expr) -> bool:
 
 def counted(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
     """count(*) and count(x); counting rows of several columns has no rule."""
-    if call.expressions:
+    if several(call):
         return None
     arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
     return (counter(name, arg, condition),)
@@ -113,12 +113,17 @@ def averaged(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ..
 def extreme(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
     """min(x) and max(x), not the n best, nor of fixed arrays: DuckDB 2.0.0 fails on their NULLs."""
     fixed = call.this.type is not None and any(t.args.get("values") for t in parts(call.this.type))
-    return None if call.expressions or fixed else (extremum(name, call, condition),)
+    return None if several(call) or fixed else (extremum(name, call, condition),)
 
 
 def parts(kind: exp.DataType) -> Iterator[exp.DataType]:
     """A type and the types inside it."""
     return kind.find_all(exp.DataType)
+
+
+def several(call: exp.Expr) -> bool:
+    """True for calls over more than one argument: max(x, n), count(x, y)."""
+    return bool(call.expressions) or call.args.get("count") is not None
 
 
 def truths(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:

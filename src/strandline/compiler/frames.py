@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregate import is_number
+from strandline.compiler.aggregate import is_number, several
 
 LONGEST_HEAD = 1000
 RUNNING = (exp.Sum, exp.Count, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.Avg)
@@ -127,9 +127,7 @@ def framed(call: exp.Expr, frame: Frame, ignoring: bool) -> Reach | str:
 
 def running(call: exp.Expr, peers: bool) -> Reach | str:
     """Aggregates from the partition's start to the current row."""
-    if not isinstance(call, RUNNING) or (
-        isinstance(call, (exp.Count, exp.Min, exp.Max)) and call.expressions
-    ):
+    if not isinstance(call, RUNNING) or several(call):
         return "this function has no running form"
     if isinstance(call, exp.Avg) and not is_number(call.this):
         return "avg over this type has no running form"
