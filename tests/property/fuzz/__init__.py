@@ -9,6 +9,7 @@
     statistics.py aggregates beyond the usual
     windows.py  window functions and frames
     subqueries.py  subqueries as conditions and values
+    froms.py    ASOF, LATERAL, lists and series, VALUES over columns, merged columns
     queries.py  joins, aggregates, set operations, subqueries: whole SELECTs
     world.py    one World: tables, changes, models; all from one seed
     oracle.py   a second DuckDB that only ever runs the plain queries

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fuzz.constants import make_values
 from fuzz.exprs import condition
+from fuzz.froms import more
 from fuzz.scope import Col, Gen, Relation, Scope, merged, qualified
 from fuzz.subqueries import subquery_condition
 
@@ -38,8 +39,8 @@ def make_source(gen: Gen, joins: int | None = None) -> Source:
     source = Source(f"{first.sql} AS {alias}", qualified(first, alias))
     for _ in range(count):
         source = _joined(gen, source, pick(gen) if gen.chance(0.85) else first)
-    if count and gen.chance(0.04):
-        gen.tag("join:comma")
+    if gen.chance(0.14):
+        return Source(*more(gen, source.text, source.scope))
     return source
 
 

@@ -63,7 +63,8 @@ def make_world(seed: int, models: int = MODELS) -> World:
 
 def mentions(sql: str, name: str) -> bool:
     """Whether a table or model name stands in FROM or JOIN."""
-    return any(f"{word} {name}{end}" in f"{sql} " for word in ("FROM", "JOIN") for end in (" ", ")"))
+    starts = ("FROM ", "JOIN ", "FROM (", "JOIN (")
+    return any(f"{start}{name}{end}" in f"{sql} " for start in starts for end in (" ", ")"))
 
 
 def _early(rng: random.Random, models: list[Model]) -> frozenset[str]:
