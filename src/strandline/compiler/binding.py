@@ -125,17 +125,30 @@ def rebuild(expr: exp.Expr, one: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
 
 
 def replace(expr: exp.Expr, mapping: Mapping[exp.Expr, exp.Expr]) -> exp.Expr:
-    """The expression with every occurrence of a mapped subexpression replaced, outermost first."""
+    """The expression with every occurrence of a mapped subexpression replaced, outermost first.
+
+    The function of a window is not one: count(*) OVER (…) counts other rows than count(*) beside it.
+    """
 
     def one(node: exp.Expr) -> exp.Expr:
         found = mapping.get(node)
-        if found is None:
+        if found is None or function_of_window(node):
             return node
         new = found.copy()
         new.type = new.type or node.type
         return new
 
     return rebuild(expr, one)
+
+
+def function_of_window(node: exp.Expr) -> bool:
+    """Whether the expression is what a window computes, with its FILTER and the like or without."""
+    while isinstance(node.parent, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)) and node.arg_key == "this":
+        node = node.parent
+    return isinstance(node.parent, exp.Window) and node.arg_key == "this" and isinstance(node, CALLS)
+
+
+CALLS = (exp.Func, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
 
 
 def rename(expr: exp.Expr, mapping: Mapping[str, str]) -> exp.Expr:

@@ -149,7 +149,7 @@ def grouping_sets(group: exp.Group | None, scope: Scope) -> tuple[tuple[exp.Expr
 
 def sets_of(item: exp.Expr) -> list[tuple[exp.Expr, ...]]:
     """The grouping sets of one GROUP BY item."""
-    parts = [tuple(p.expressions) if isinstance(p, exp.Tuple) else (p.unnest(),) for p in item.expressions]
+    parts = [tuple_of(p) for p in item.expressions]
     flat = [tuple(e for part in parts[:n] for e in part) for n in range(len(parts), -1, -1)]
     match item:
         case exp.Rollup():
@@ -167,7 +167,8 @@ def sets_of(item: exp.Expr) -> list[tuple[exp.Expr, ...]]:
 
 
 def tuple_of(expr: exp.Expr) -> tuple[exp.Expr, ...]:
-    return tuple(expr.expressions) if isinstance(expr, exp.Tuple) else (expr.unnest(),)
+    """The expressions of a grouping set; brackets around one mean nothing."""
+    return tuple(e.unnest() for e in (expr.expressions if isinstance(expr, exp.Tuple) else (expr,)))
 
 
 def constant(clause: exp.Expr | None) -> int | None:
@@ -284,7 +285,7 @@ def grouping_bits(call: exp.Expr, present: tuple[exp.Expr, ...]) -> exp.Expr:
     """GROUPING(a, b, …): one bit per argument, set where the grouping set leaves it out."""
     value = 0
     for arg in call.expressions:
-        value = value * 2 + (arg not in present)
+        value = value * 2 + (arg.unnest() not in present)
     return exp.cast(exp.Literal.number(value), "BIGINT")
 
 
