@@ -182,7 +182,7 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
     if isinstance(join.this, exp.Unnest):
         return unnested(left, scope, join, ctx)
-    if method == "POSITIONAL" or (method == "ASOF" and side in ("RIGHT", "FULL")):
+    if method == "ASOF" and side in ("RIGHT", "FULL"):
         raise UnsupportedError(f"{method} {side} JOIN has no incremental rule".replace("  ", " "))
     if join.args.get("using") or method == "NATURAL":
         raise UnsupportedError("this form of USING or NATURAL has no incremental rule")

@@ -11,9 +11,10 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
-from strandline.compiler.asof import one_partner
+from strandline.compiler.asof import common_table, one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.free import leaves
+from strandline.compiler.pivot import as_select, without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.using import mark_using, mend_using
@@ -36,18 +37,21 @@ def parse(sql: str, dialect: str) -> exp.Query:
         at = f" at line {detail[0].get('line')}, column {detail[0].get('col')}" if detail else ""
         text = detail[0].get("description", str(error)) if detail else str(error)
         raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+    whole = [as_select(t) for t in trees]
+    if len(whole) != 1 or not isinstance(whole[0], exp.Query):
         raise ParseError("a model is exactly one SELECT statement", hint="write one SELECT per model.")
-    return as_written(trees[0], dialect)
+    return as_written(whole[0], dialect)
 
 
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
+    query = query.copy()
     schema: dict[str, object] = {
         r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
     }
     try:
+        without_pivots(query, lambda source: spelled_columns(source, catalog))
         mark_using(query)
         tree = resolved(spelled(unordered(query.copy())), schema, dialect)
     except OptimizeError as error:
@@ -94,6 +98,14 @@ def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Ex
             return qualify(query, schema=schema, dialect=dialect)
         except OptimizeError:
             raise error from None
+
+
+def spelled_columns(source: exp.Expr, catalog: Catalog) -> list[str] | None:
+    """The columns of a table or model as their owner spells them; None for anything else."""
+    if not isinstance(source, exp.Table) or common_table(source) is not None:
+        return None
+    readable = catalog.get(source.name.lower())
+    return [c.name for c in readable.columns] if readable is not None else None
 
 
 def check_tables(query: exp.Query, catalog: Catalog) -> None:

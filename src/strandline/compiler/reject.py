@@ -50,8 +50,13 @@ class UnsupportedError(Exception):
 
 
 def reject_volatile(query: exp.Expr) -> None:
-    """Refuse functions whose value is not a function of the tables."""
+    """Refuse what is not a function of the tables: clocks, random numbers, the order rows lie in."""
     for node in query.walk():
+        if isinstance(node, exp.Join) and node.method == "POSITIONAL":
+            raise RejectedError(
+                "POSITIONAL JOIN pairs rows by the order in which they lie, and a table has none",
+                hint="number both sides with row_number() over a column that orders them, and join by that.",
+            )
         name = node.name.lower() if isinstance(node, exp.Anonymous) else node.key
         today = name == "age" and len(node.expressions) == 1  # of one argument: until today
         if today or isinstance(node, VOLATILE_NODES) or name in VOLATILE or node.args.get("sample"):
