@@ -44,6 +44,7 @@ PASSES: tuple[Pass, ...] = (
     rewrite.merge_projections,
     rewrite.push_filters,
     rewrite.late_lookups,
+    rewrite.lift_projections,
     rewrite.merge_projections,
     rewrite.top_k,
 )
