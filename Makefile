@@ -7,6 +7,8 @@
 # make examples  write what the examples of the docs print into the pages
 # make bench     the benchmark; EVENTS=10000000 for the published size
 # make crossover where incremental wins over full: table size x share of change x kind of query
+# make nightly   20,000 random cases; SEED=N begins elsewhere
+# make coverage  run the random cases and the case files, and write docs/coverage.md
 # make clean     remove what these made
 #
 # Each target prepares .venv itself; PYTHON=/path/to/python3 names the interpreter.
@@ -21,9 +23,11 @@ EVENTS ?= 1000000
 BATCHES ?= 1000,10000,100000
 WORKERS ?= 2
 ROWS ?= 1000000
+SEED ?= 0
+CASES ?= 20000
 ARGS ?=
 
-.PHONY: help env dev demo demo-sales test quick examples lint format bench crossover clean
+.PHONY: help env dev demo demo-sales test quick examples lint format bench crossover nightly coverage clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -66,6 +70,18 @@ bench: env
 crossover: env
 	@mkdir -p bench-out
 	@$(BIN)/python bench/crossover.py $(ARGS)
+
+nightly: dev
+	@echo 'seeds from $(SEED), $(CASES) cases; a failure prints its seed and a small program'
+	@STRANDLINE_CASES=$(CASES) STRANDLINE_SEED=$(SEED) \
+	  $(BIN)/python -m pytest -q -n $(WORKERS) tests/property/test_random.py $(ARGS)
+
+coverage: CASES = 1500
+coverage: dev
+	@rm -rf build/coverage
+	@STRANDLINE_COVERAGE=build/coverage STRANDLINE_CASES=$(CASES) STRANDLINE_SEED=$(SEED) \
+	  $(BIN)/python -m pytest -q -n $(WORKERS) tests/property/test_random.py tests/slt $(ARGS)
+	@PYTHONPATH=src:tests/property $(BIN)/python -m fuzz.report build/coverage docs/coverage.md
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo demo-sales bench-out

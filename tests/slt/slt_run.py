@@ -29,6 +29,7 @@ class Case:
         self.warehouse = sl.open(":memory:", threads=1)
         self.shadow = duckdb.connect(config={"threads": 1})
         self.models: list[str] = []
+        self.queries: list[str] = []
 
     def run(self) -> None:
         try:
@@ -72,6 +73,7 @@ class Case:
         gap = next((s.reason for s in self.warehouse.explain(name).stages if s.reason.startswith(GAP)), None)
         if gap is not None:
             raise CaseError(f"{self.path.name}: model {name}: {gap}")
+        self.queries.append(sql)
         self.shadow.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         if name not in self.models:
             self.models.append(name)

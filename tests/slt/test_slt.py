@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fuzz.coverage import Tally
 from slt_run import Case, CaseError
 
 CASES = Path(__file__).parent / "cases"
@@ -18,7 +19,13 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
 def test_case_file(path: Path) -> None:
-    Case(path).run()
+    case = Case(path)
+    case.run()
+    folder = os.environ.get("STRANDLINE_COVERAGE")
+    if folder:
+        tally = Tally()
+        tally.add_file(case.queries)
+        tally.save(Path(folder) / f"slt-{path.stem}.json")
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -1,4 +1,5 @@
-"""Look for faults: python -m fuzz --seeds 0:1000 [--out DIR] [--shrink SECONDS] [--coverage FILE].
+"""Look for faults: python -m fuzz --seeds 0:1000 [--out DIR] [--shrink SECONDS] [--coverage FILE]
+[--seconds N].
 
 Every new kind of fault is shrunk and written to DIR as a Python file of its own.
 Run from tests/property with src on PYTHONPATH.
@@ -27,6 +28,9 @@ def main() -> int:
     tally, seen, started = Tally(), Counter[str](), time.monotonic()
     with contextlib.suppress(KeyboardInterrupt):
         for seed in range(first, last):
+            if time.monotonic() - started > options.seconds:
+                print(f"out of time before seed {seed}")
+                break
             world = make_world(seed)
             outcome = check(world, verify=seed % 5 == 0)
             tally.add(world, outcome)
@@ -49,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shrink", type=float, default=20.0, help="seconds per fault")
     parser.add_argument("--each", type=int, default=2, help="reproductions per kind of fault")
     parser.add_argument("--coverage", default="")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop beginning new seeds then")
     return parser.parse_args()
 
 

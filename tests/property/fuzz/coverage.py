@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzz.check import Outcome
+from fuzz.operators import operators_of
 from fuzz.world import World
 
 
@@ -19,11 +20,13 @@ class Tally:
     worlds: int = 0
     invalid: int = 0
     findings: Counter[str] = field(default_factory=Counter)
-    features: Counter[str] = field(default_factory=Counter)
-    feature_strategies: Counter[str] = field(default_factory=Counter)
+    operators: Counter[str] = field(default_factory=Counter)
+    operator_strategies: Counter[str] = field(default_factory=Counter)
+    in_files: Counter[str] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
     full_cases: int = 0
     full_reasons: Counter[str] = field(default_factory=Counter)
+    case_files: int = 0
 
     def add(self, world: World, outcome: Outcome) -> None:
         self.worlds += 1
@@ -35,23 +38,33 @@ class Tally:
         for model in world.models:
             if model.name in outcome.tested:
                 pairs = outcome.strategies.get(model.name, set())
-                self.features.update(model.tags)
                 self.strategies.update(f"{operator} | {strategy}" for operator, strategy in pairs)
-                words = {strategy for _, strategy in pairs}
-                self.feature_strategies.update(f"{t} | {w}" for t in model.tags for w in words)
+                self.count(model.sql, {strategy for _, strategy in pairs})
+
+    def count(self, sql: str, strategies: set[str]) -> None:
+        """One query and the strategies of its plan."""
+        found = operators_of(sql)
+        self.operators.update(found)
+        self.operator_strategies.update(f"{name} | {word}" for name in found for word in strategies)
+
+    def add_file(self, sqls: list[str]) -> None:
+        """The models of one case file; each operator counts once a file."""
+        self.case_files += 1
+        self.in_files.update({name for sql in sqls for name in operators_of(sql)})
 
     def merge(self, other: Tally) -> None:
         self.cases += other.cases
         self.worlds += other.worlds
         self.invalid += other.invalid
         self.full_cases += other.full_cases
+        self.case_files += other.case_files
         for name in COUNTERS:
             getattr(self, name).update(getattr(other, name))
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         data = {name: dict(sorted(getattr(self, name).items())) for name in COUNTERS}
-        data |= {n: getattr(self, n) for n in ("cases", "worlds", "invalid", "full_cases")}
+        data |= {n: getattr(self, n) for n in ("cases", "worlds", "invalid", "full_cases", "case_files")}
         path.write_text(json.dumps(data, indent=1))
 
     @staticmethod
@@ -60,4 +73,4 @@ class Tally:
         return Tally(**{k: Counter(v) if k in COUNTERS else v for k, v in data.items()})
 
 
-COUNTERS = ("findings", "features", "feature_strategies", "strategies", "full_reasons")
+COUNTERS = ("findings", "operators", "operator_strategies", "in_files", "strategies", "full_reasons")
