@@ -324,7 +324,7 @@ def test_a_plan_of_an_empty_warehouse(source: Any) -> None:
     assert [(f.path, f.size, f.action) for f in found.files] == [("a", 2, "new")]
     assert [(m.name, m.action, m.explanation) for m in found.models] == [("m", "create", "new m over ['t']")]
     assert not found.empty
-    assert "create table t\ncreate model m (its file is new)\nnew a → t, 2 bytes\n1 files in" in str(found)
+    assert "create table t\ncreate model m (its file is new)\nnew a → t, 2 bytes\n1 file in" in str(found)
 
 
 def test_a_plan_says_what_changes_and_writes_nothing(wh: Any, source: Any) -> None:
