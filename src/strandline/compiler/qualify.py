@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import sqlglot
 from sqlglot import exp
@@ -16,6 +17,7 @@ from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.free import leaves
 from strandline.compiler.pivot import as_select, without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
+from strandline.compiler.starred import without_columns
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
@@ -51,7 +53,9 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
     }
     try:
-        without_pivots(query, lambda source: spelled_columns(source, catalog))
+        known = partial(spelled_columns, catalog=catalog)
+        without_pivots(query, known)
+        without_columns(query, known)
         mark_using(query)
         tree = resolved(spelled(unordered(query.copy())), schema, dialect)
     except OptimizeError as error:

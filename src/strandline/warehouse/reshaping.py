@@ -236,12 +236,12 @@ def keep_meanings(
 
 
 def takes_all(text: str) -> bool:
-    """Whether a query takes whatever columns there are: `*`, also of one table, or COLUMNS(…)."""
+    """Whether a query takes whatever columns there are: `*`, also of one table, COLUMNS(…), PIVOT."""
     from sqlglot import exp, parse_one
 
     tree = parse_one(text, dialect="duckdb")
     stars = (s for s in tree.find_all(exp.Star) if not isinstance(s.parent, exp.Count))
-    return next(stars, None) is not None or tree.find(exp.Columns) is not None
+    return next(stars, None) is not None or tree.find(exp.Columns, exp.Pivot) is not None
 
 
 def used_by(change: Reshape, held: Holdings, names: Sequence[str], error: StrandlineError) -> SchemaError:
