@@ -112,6 +112,6 @@ def _on(gen: Gen, left: Scope, right: Scope) -> str:
         gen.tag("join:residual")
         parts.append(f"({condition(gen, rng.choice((left, right)), 0)})")
     if gen.chance(0.05):
-        gen.tag("join:subquery")
-        parts.append(f"({subquery_condition(gen, rng.choice((left, right)), 0)})")
+        gen.tag("join:subquery")  # DuckDB 2.0.0 may fail on a LIMIT in one
+        parts.append(f"({subquery_condition(gen, rng.choice((left, right)), -1)})")
     return " AND ".join(parts)

@@ -75,7 +75,8 @@ def rows(gen: Gen, inner: Inner, value: Col, depth: int, *, correlated: bool = T
     """A subquery of one column: plain, distinct, grouped, limited, or a set operation."""
     rng = gen.rng
     filtered = f"FROM {inner.text}{where(gen, inner, depth, correlated=correlated)}"
-    how = rng.choices(("plain", "distinct", "group", "limit", "set"), (70, 5, 8, 8, 9))[0]
+    kinds = ("plain", "distinct", "group", "limit", "set")
+    how = rng.choices(kinds, (70, 5, 8, 8, 9))[0] if depth >= 0 else "plain"
     total = inner.scope.total
     if how == "distinct":
         return f"SELECT DISTINCT {value.sql} {filtered}"
@@ -97,7 +98,10 @@ def rows(gen: Gen, inner: Inner, value: Col, depth: int, *, correlated: bool = T
 
 
 def subquery_condition(gen: Gen, outer: Scope, depth: int = 1) -> str:
-    """[NOT] EXISTS, [NOT] IN, ANY, ALL, comparison with a scalar subquery, correlated or not."""
+    """[NOT] EXISTS, [NOT] IN, ANY, ALL, comparison with a scalar subquery, correlated or not.
+
+    `depth` bounds the nesting; below 0 the subquery is a plain SELECT.
+    """
     rng = gen.rng
     inner = make_inner(gen, outer)
     if not inner.pairs:
