@@ -35,8 +35,8 @@ def starts() -> range:
 def test_every_result_is_the_plain_querys(start: int) -> None:
     failure, cases, invalid = in_own_process(start)
     assert failure is None, failure
-    # one of a chunk's fifty may be; more would mean that the generator tests less than it says
-    assert (invalid - 1) * 50 <= cases, "the generator makes too many queries that DuckDB refuses"
+    # two of a chunk's fifty may be; more would mean that the generator tests less than it says
+    assert (invalid - 2) * 50 <= cases, "the generator makes too many queries that DuckDB refuses"
 
 
 def in_own_process(start: int) -> tuple[str | None, int, int]:

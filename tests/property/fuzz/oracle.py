@@ -47,6 +47,8 @@ class Oracle:
         """Create a model; the error's text if plain DuckDB refuses it."""
         try:
             self._con.execute(f"CREATE VIEW {name} AS {sql}")
+        except (duckdb.FatalException, duckdb.InternalException):
+            raise
         except duckdb.Error as error:
             return str(error)
         return None
