@@ -22,9 +22,9 @@ from strandline.compiler.text import Step, bucket, listed, make, minus, plus, sa
 
 ROWS = "_n"
 TAKEN = " - d.{r}"
+"""The end of a merge that takes what was removed; left out where nothing was."""
 CANCELLED = 1e-3
 """A floating-point sum below this share of what was added into it is read again: 13 digits are left to it."""
-"""The end of a merge that takes what was removed; left out where nothing was."""
 INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Type.INTERVAL}
 
 

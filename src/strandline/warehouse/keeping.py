@@ -77,10 +77,10 @@ def cheaper_anew(engine: Engine, held: Holdings, model: ModelDefinition, rows: i
 
     Models that show when each row was made are not filled: all their rows would be of this batch.
     """
+    if model.settings.get("strategy") == INCREMENTAL or held.plan(model.name).full_reason:
+        return ""
     chain = [model, *(held.models[n.lower()] for n in held.above(model.name))]
     if any(m.settings.get("metadata") or m.settings.get("views") for m in chain):
-        return ""
-    if model.settings.get("strategy") == INCREMENTAL or held.plan(model.name).full_reason:
         return ""
     return costs.cheaper_anew([held.costs.of(engine, m) for m in chain], rows, removing)
 

@@ -10,12 +10,13 @@ from strandline.compiler import Plan, Stage, programs
 from strandline.compiler.delicate import kind_of, shown
 from strandline.compiler.delta import Changed
 from strandline.compiler.relations import quote
-from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import Step, listed, stored
 from strandline.engines.base import Engine
 from strandline.schema import ModelRun, StageRun
 from strandline.units import counted
 from strandline.warehouse import costs
 from strandline.warehouse.definitions import ModelDefinition
+from strandline.warehouse.replacing import replace_rows
 
 BULK_ROWS = 50_000
 """This many rows into an empty table are written straight; models that read it are filled anew."""
@@ -226,24 +227,13 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     table = plan.output.table
     names = [n for n, _, _ in definition.columns]
     cols = listed(names)
-    old, new = scratch(table, "old"), scratch(table, "new")
-    copy = f"row_number() OVER (PARTITION BY {cols}"
-    engine.execute(make(old, f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)}"))
-    fresh = f"SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}\n) AS q({cols})"
-    engine.execute(make(new, f"SELECT *, {copy}) AS _copy FROM ({fresh}) AS f"))
-    equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
-    for name, kind in ((n, kind_of(t)) for n, _, t in definition.columns):
-        if kind:
-            equal += f" AND {shown(name, kind, 'a.')} IS NOT DISTINCT FROM {shown(name, kind, 'b.')}"
-    rid = "row_number() OVER () + getvariable('strandline_batch')::BIGINT * 4294967296"
-    gone = f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {new} AS b ON {equal}"
-    come = f"SELECT a.* EXCLUDE (_copy), {rid} AS _rid FROM {new} AS a ANTI JOIN {old} AS b ON {equal}"
-    went, came = engine.execute(make(minus(table), gone)), engine.execute(make(plus(table), come))
-    engine.execute(f"DELETE FROM {stored(table)} WHERE _rid IN (SELECT _rid FROM {minus(table)})")
-    engine.execute(
-        f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) SELECT {cols}, _rid, _k, "
-        f"getvariable('strandline_batch')::BIGINT FROM {plus(table)}"
+    fresh = f"(SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}\n) AS q({cols})) AS f"
+    exactly = "".join(
+        f" AND {shown(name, kind, 'a.')} IS NOT DISTINCT FROM {shown(name, kind, 'b.')}"
+        for name, kind in ((n, kind_of(t)) for n, _, t in definition.columns)
+        if kind
     )
+    came, went = replace_rows(engine, table, names, fresh, exactly=exactly)
     change.add(table, came, went)
     rows_in = change.rows(definition.inputs)
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The rows that a function made take the place of stored ones; only what differs is written."""
+"""Rows computed anew take the place of stored ones; only what differs is written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ def same_keys(keys: Iterable[str], left: str, right: str) -> str:
 
 
 def replace_rows(
-    engine: Engine, table: str, names: Sequence[str], new: str, among: str = ""
+    engine: Engine, table: str, names: Sequence[str], new: str, among: str = "", exactly: str = ""
 ) -> tuple[int, int]:
-    """Put the rows of `new` in place of the stored ones `s` that `among` leaves; those that came and went."""
+    """Put the rows of `new` in place of the stored ones `s` that `among` leaves; those that came and went.
+
+    `exactly` is what rows `a` and `b` need, besides equal values, to be the same. Copies are numbered.
+    """
     cols, old, fresh = listed(names), scratch(table, "old"), scratch(table, "fresh")
     copy = f"row_number() OVER (PARTITION BY {cols}"
     rid = f"row_number() OVER () + {BATCH} * 4294967296"
@@ -28,7 +31,7 @@ def replace_rows(
         engine.execute(make(plus(table), f"SELECT *, {rid} AS _rid FROM {new}"))
         return inserted(engine, table, cols), 0
     engine.execute(make(fresh, f"SELECT *, {copy}) AS _copy FROM {new}"))
-    equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}"
+    equal = f"a._k = b._k AND a._copy = b._copy AND {same(names, 'a', 'b')}{exactly}"
     engine.execute(
         make(minus(table), f"SELECT a.* EXCLUDE (_copy) FROM {old} AS a ANTI JOIN {fresh} AS b ON {equal}")
     )
