@@ -17,6 +17,7 @@ from strandline.compiler.catalog import Catalog, Readable, SourceColumn
 from strandline.compiler.delicate import mark
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import stage_table
+from strandline.compiler.nesting import nest_windows
 from strandline.compiler.plan import Output, Plan, Stage
 from strandline.compiler.qualify import parse, qualified
 from strandline.compiler.reject import UnsupportedError, reject_volatile
@@ -44,6 +45,8 @@ PASSES: tuple[Pass, ...] = (
     rewrite.merge_projections,
     rewrite.push_filters,
     rewrite.late_lookups,
+    rewrite.top_k,
+    nest_windows,
     rewrite.lift_projections,
     rewrite.merge_projections,
     rewrite.top_k,

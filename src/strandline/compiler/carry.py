@@ -8,13 +8,13 @@ gives every value, with nothing to join and nothing to add up afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.frames import Reach, head_function, reach
+from strandline.compiler.frames import Reach, head_function, reaches
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import bucket, listed, ordering, sql
@@ -56,36 +56,51 @@ def carried_rows(stage: Stage, fresh: str, old: str) -> str:
     rows have come into its reach.
     """
     window = operator(stage)
-    total = is_total(window, stage.input)
-    below, new, kept = listed(r.columns(stage.input)), "", ""
-    values = []
-    for f in window.functions:
-        how = reach(f, window, total)
-        assert isinstance(how, Reach)
-        kept += f", {r.quote(f.name)} AS {r.quote('was.' + f.name)}"
-        if how.running in RUNNING:
-            new += f", {fresh_seed(f, how)} AS {seed(f)}"
-            kept += f", {old_seed(f, how)} AS {seed(f)}"
-        values.append(f"{continued(stage, f, how)} AS {r.quote(f.name)}")
-    union = (
-        f"SELECT {below}, TRUE AS _fresh{new} FROM ({fresh}) AS n UNION ALL BY NAME "
-        f"SELECT {below}, FALSE AS _fresh, _back AS _was{kept} FROM ({old}) AS h"
+    how = reaches(window, is_total(window, stage.input))
+    below, computed = r.columns(stage.input), [o.name for o in window.computed]
+    kept = "".join(f", {r.quote(f.name)} AS {was(f)}" for level in window.stack for f in level.functions)
+    rows = (
+        f"SELECT {listed(below)}, TRUE AS _fresh FROM ({fresh}) AS n UNION ALL BY NAME "
+        f"SELECT {listed(below)}, FALSE AS _fresh, _back AS _was{kept} FROM ({old}) AS h"
     )
+    for level in window.stack:
+        rows = continued_level(stage, level, how, rows)
     key = bucket(window.partition)
-    return f"SELECT {below}, {', '.join(values)}, {key} AS _k, _was{distance(stage)} FROM ({union}) AS u"
+    return f"SELECT {listed([*below, *computed])}, {key} AS _k, _was{distance(stage)} FROM ({rows}) AS u"
+
+
+def continued_level(stage: Stage, level: r.Level, reaches: Mapping[str, Reach | str], rows: str) -> str:
+    """One level's functions beside heads ∪ new rows, then the expressions over them."""
+    seeds, values = [], []
+    for f in level.functions:
+        how = reaches[f.name]
+        assert isinstance(how, Reach)
+        if how.running in RUNNING:
+            either = f"CASE WHEN _fresh THEN {fresh_seed(f, how)} ELSE {old_seed(f, how)} END"
+            seeds.append(f"{either} AS {seed(f)}")
+        values.append(f"{continued(stage, f, how)} AS {r.quote(f.name)}")
+    outs = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in level.outs]
+    for added in (seeds, values, outs):
+        if added:
+            rows = f"SELECT *, {', '.join(added)} FROM ({rows}) AS r"
+    return rows
 
 
 def continued(stage: Stage, f: r.Out, how: Reach) -> str:
     """One function's value for every row of heads ∪ new rows."""
-    was = r.quote("was." + f.name)
     if not how.running:
         open_rows = f"_was > {how.ahead}" if how.ahead else "TRUE"
-        return f"CASE WHEN NOT _fresh AND {open_rows} THEN {was} ELSE {over(stage, f)} END"
-    return f"CASE WHEN NOT _fresh THEN {was} ELSE {VALUES.get(how.running, seeded)(stage, f, how)} END"
+        return f"CASE WHEN NOT _fresh AND {open_rows} THEN {was(f)} ELSE {over(stage, f)} END"
+    return f"CASE WHEN NOT _fresh THEN {was(f)} ELSE {VALUES.get(how.running, seeded)(stage, f, how)} END"
 
 
 def seed(f: r.Out) -> str:
     return r.quote("seed." + f.name)
+
+
+def was(f: r.Out) -> str:
+    """The function's value in a row of the head, as it was."""
+    return r.quote("was." + f.name)
 
 
 def fresh_seed(f: r.Out, how: Reach) -> str:
@@ -98,8 +113,8 @@ def fresh_seed(f: r.Out, how: Reach) -> str:
 def old_seed(f: r.Out, how: Reach) -> str:
     """The value so far, in the head's last row (in all of its rows where the first one counts)."""
     if RUNNING[how.running].every:
-        return r.quote(f.name)
-    return f"CASE WHEN _back = 1 THEN {r.quote(f.name)} END"
+        return was(f)
+    return f"CASE WHEN _was = 1 THEN {was(f)} END"
 
 
 def condition(f: r.Out) -> str:
@@ -117,7 +132,7 @@ def seeded(stage: Stage, f: r.Out, how: Reach) -> str:
 
 def average(stage: Stage, f: r.Out, how: Reach) -> str:
     """From the hidden sum and count."""
-    parts = {o.name: o for o in operator(stage).functions}
+    parts = {o.name: o for o in operator(stage).computed}
     total, count = (
         seeded(stage, parts[f"{f.name}.{n}"], Reach(n, peers=how.peers)) for n in ("sum", "count")
     )
@@ -126,15 +141,15 @@ def average(stage: Stage, f: r.Out, how: Reach) -> str:
 
 def rank(stage: Stage, f: r.Out, _how: Reach) -> str:
     """1 + the rows before the peers: all rows up to them, without them."""
-    hidden = next(o for o in operator(stage).functions if o.name == f"{f.name}.rows")
+    hidden = next(o for o in operator(stage).computed if o.name == f"{f.name}.rows")
     rows = seeded(stage, hidden, Reach("count", peers=True))
     by = partition(stage) + f"ORDER BY {ordering(operator(stage).order)}"
     return f"{rows} - count(*) OVER ({by} RANGE BETWEEN CURRENT ROW AND CURRENT ROW) + 1"
 
 
 def dense_rank(stage: Stage, f: r.Out, _how: Reach) -> str:
-    """The head is one row (`window_strategy` sees to it), so it is one rank of the new ones."""
-    before = f"max({r.quote('was.' + f.name)}) OVER ({partition(stage).strip()})"
+    """The head's first row has the least rank of heads and new rows, and rank 1 among them."""
+    before = f"min({was(f)}) OVER ({partition(stage).strip()})"
     return f"coalesce({before} - 1, 0) + {over(stage, f)}"
 
 

@@ -85,7 +85,10 @@ def of(node: r.Relation, known: Mapping[str, Kinds]) -> Kinds:
 def of_operator(operator: r.Relation, below: Kinds) -> Kinds:
     if isinstance(operator, r.Aggregate):
         return of_outs((*operator.groups, *operator.aggregates), below)
-    return of_outs(operator.functions, below) if isinstance(operator, r.Window) else {}
+    found: dict[str, str] = {}
+    for out in operator.computed if isinstance(operator, r.Window) else ():
+        found |= of_outs((out,), {**below, **found})  # a later level may look at it
+    return found
 
 
 def of_outs(outs: Iterable[r.Out], below: Kinds) -> Kinds:

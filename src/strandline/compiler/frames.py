@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as evolve
 
 from sqlglot import exp
 
@@ -92,6 +93,32 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     if frame.kind == "RANGE" and total and frame.end == 0 and frame.start in (None, 0):
         frame = Frame("ROWS", frame.start, 0)
     return framed(call, frame, ignoring)
+
+
+def reaches(window: r.Window, total: bool) -> dict[str, Reach | str]:
+    """Of every function: what looks at values that look ahead looks as much further ahead itself."""
+    found: dict[str, Reach | str] = {}
+    ahead: dict[str, int] = {}
+    for level in window.stack:
+        for f in level.functions:
+            how = further(reach(f, window, total), seen_ahead(f.expr, ahead))
+            found[f.name] = how
+            ahead[f.name] = how.ahead if isinstance(how, Reach) else 0
+        ahead |= {o.name: seen_ahead(o.expr, ahead) for o in level.outs}
+    return found
+
+
+def seen_ahead(expr: exp.Expr, ahead: dict[str, int]) -> int:
+    return max((ahead.get(c, 0) for c in r.references(expr)), default=0)
+
+
+def further(how: Reach | str, ahead: int) -> Reach | str:
+    """The reach over values that themselves look `ahead` rows ahead."""
+    if isinstance(how, str) or not ahead:
+        return how
+    if how.running:
+        return "it runs over values that a later row changes"
+    return evolve(how, ahead=how.ahead + ahead)
 
 
 def neighbour(call: exp.Expr, ignoring: bool) -> Reach | str:

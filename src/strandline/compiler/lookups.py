@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as evolve
 
 from strandline.compiler import relations as r
 from strandline.compiler.delicate import exactly
@@ -15,19 +16,25 @@ from strandline.compiler.text import Step, batch, listed, make, minus, plus, sam
 def lookup_steps(
     stage: Stage, changed: Changed, columns: Sequence[str], history: str, head: str
 ) -> list[Step]:
-    """Stored rows that meet a changed lookup row, before and after, in history and head alike."""
+    """Stored rows that meet a changed lookup row, before and after, in history and head alike.
+
+    `columns` are those of history; the head's others stay as they are.
+    """
     table, cols = stage.table, listed(columns)
+    every = [*columns, *sorted(stage.unread), "_back"]
     before, after = scratch(table, "shown"), scratch(table, "shown after")
     moved = (look for look in stage.lookups if touches(changed, [look.scan.table]))
     hits = " OR ".join(hit(look, changed) for look in moved)
-    parts = [f"SELECT {cols}, 0 AS _back FROM {history} AS s WHERE {hits}"]
+    nothing = "".join(f"NULL AS {r.quote(c)}, " for c in sorted(stage.unread))
+    parts = [f"SELECT {cols}, {nothing}0 AS _back FROM {history} AS s WHERE {hits}"]
     if head:
-        parts.append(f"SELECT {cols}, _back FROM {head} AS s WHERE {hits}")
-    own = [c for c in columns if c not in {o.name for o in stage.stored_post}]
-    redone = finish(stage, f"SELECT {listed(own)}, _back FROM {before}")
+        parts.append(f"SELECT {listed(every)} FROM {head} AS s WHERE {hits}")
+    showing = evolve(stage, post=shown_outputs(stage))
+    own = [c for c in every if c not in {o.name for o in showing.stored_post}]
+    redone = finish(showing, f"SELECT {listed(own)} FROM {before}")
     old, new = scratch(table, "shown-"), scratch(table, "shown+")
-    all_columns = f"SELECT {exactly(stage, [*columns, '_back'])} FROM"
-    kept = f"SELECT {cols}, _back FROM"
+    all_columns = f"SELECT {exactly(stage, every)} FROM"
+    kept = f"SELECT {listed(every)} FROM"
     steps = [
         Step(make(before, " UNION ALL ".join(parts)), "shown"),
         Step(make(after, redone), when=("shown",)),
@@ -38,12 +45,18 @@ def lookup_steps(
     ]
     for place, where in ((history, "_back = 0"), (head, "_back > 0")):
         if place:
-            steps += rewrite(stage, place, where, cols, place == head)
+            steps += rewrite(stage, place, where, every if place == head else columns)
     published = f"_back <= {stage.open}"
     for target, rows, name in ((minus(table), old, "minus"), (plus(table), new, "plus")):
         insert = f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {rows} WHERE {published}"
         steps.append(Step(insert, name, ("shown+", "shared")))
     return steps
+
+
+def shown_outputs(stage: Stage) -> tuple[r.Out, ...]:
+    """The stored outputs that a lookup feeds."""
+    fed = {c for look in stage.lookups for c in r.columns(look.scan)}
+    return tuple(o for o in stage.stored_post if r.references(o.expr) & fed)
 
 
 def hit(look: Lookup, changed: Changed) -> str:
@@ -58,11 +71,11 @@ def hit(look: Lookup, changed: Changed) -> str:
     return f"s.{r.quote(left)} IN ({keys})"
 
 
-def rewrite(stage: Stage, place: str, where: str, cols: str, is_head: bool) -> list[Step]:
+def rewrite(stage: Stage, place: str, where: str, columns: Sequence[str]) -> list[Step]:
     """Changed rows of history or head out and in."""
     old, new = scratch(stage.table, "shown-"), scratch(stage.table, "shown+")
     matched = f"s._k = m._k AND {same(list(stage.ids), 's', 'm')}"
-    names = f"{cols}, _back" if is_head else cols
+    names = listed(columns)
     insert = f"INSERT INTO {place} ({names}, _batch) SELECT {names}, {batch()} FROM {new} WHERE {where}"
     return [
         Step(

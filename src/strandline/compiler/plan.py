@@ -46,6 +46,8 @@ class Stage:
     """Of those, rows whose values later rows can still change; they are read from the head."""
     strict: bool = False
     """A row that ties with the head's last row is late (peers matter)."""
+    unread: frozenset[str] = frozenset()
+    """Columns that nothing reads from history: the head alone keeps them."""
     delicate: tuple[tuple[str, str], ...] = ()
     """Stored columns whose values may be equal and not the same, with what tells them apart."""
 
@@ -55,7 +57,7 @@ class Stage:
         if self.operator is None:
             return r.columns(self.input)
         if isinstance(self.operator, r.Window):
-            return r.columns(self.input) + tuple(f.name for f in self.operator.functions)
+            return r.columns(self.input) + tuple(o.name for o in self.operator.computed)
         return r.columns(self.operator)
 
     @property

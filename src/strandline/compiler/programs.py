@@ -8,7 +8,7 @@ from strandline.compiler import aggregate, collect, topk, window
 from strandline.compiler import relations as r
 from strandline.compiler.delta import Changed
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, listed, make, scratch, stored
+from strandline.compiler.text import Step, batch, listed, make, scratch, stored
 
 
 class Rules(Protocol):
@@ -50,23 +50,26 @@ def rules(stage: Stage) -> Rules:
 
 def create(stage: Stage) -> list[str]:
     """Statements that create the stage's tables and fill them from the current input."""
-    body = f"SELECT *, getvariable('strandline_batch')::BIGINT AS _batch FROM ({fill(stage)}) AS f"
-    if not stage.back:
-        return [f"CREATE TABLE {stored(stage.table)} AS {body}"]
-    history, head = window.history(stage), window.head(stage)
     cols = listed(columns(stage))
+    if not stage.back:
+        return [f"CREATE TABLE {stored(stage.table)} AS SELECT {cols}, {batch()} FROM ({fill(stage)}) AS f"]
+    history, head = window.history(stage), window.head(stage)
+    kept = listed([*window.head_columns(stage), "_back"])
     published = f"SELECT {cols}, _batch FROM {history}"
-    if not stage.open:
-        view = f"CREATE VIEW {stored(stage.table)} AS {published}"
-        ends = f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}"
-        return [f"CREATE TABLE {history} AS {body}", ends, view]
+    if stage.open:
+        published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
+    if not stage.open and not stage.unread:
+        return [
+            f"CREATE TABLE {history} AS SELECT {kept}, {batch()} FROM ({fill(stage)}) AS f",
+            f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}",
+            f"CREATE VIEW {stored(stage.table)} AS {published}",
+        ]
     # divided while written: deleting from a table made in the same transaction would log all of it
     whole = scratch(stage.table, "whole")
-    published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
     return [
-        make(whole, body),
-        f"CREATE TABLE {history} AS SELECT * FROM {whole} WHERE _back > {stage.open}",
-        f"CREATE TABLE {head} AS SELECT * FROM {whole} WHERE _back <= {stage.back}",
+        make(whole, fill(stage)),
+        f"CREATE TABLE {history} AS SELECT {cols}, {batch()} FROM {whole} WHERE _back > {stage.open}",
+        f"CREATE TABLE {head} AS SELECT {kept}, {batch()} FROM {whole} WHERE _back <= {stage.back}",
         f"DROP TABLE {whole}",
         f"CREATE VIEW {stored(stage.table)} AS {published}",
     ]

@@ -151,18 +151,14 @@ def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
 def expand_named_windows(tree: exp.Expr) -> None:
     """`OVER w` and `OVER (w ROWS …)` become whole specifications."""
     for select in tree.find_all(exp.Select):
-        named = {w.name.lower(): w for w in select.args.get("windows") or []}
-        if not named:
-            continue
-        for window in list(select.find_all(exp.Window)):
-            if window.arg_key == "windows":
-                continue
-            base_name = window.args.get("alias") or (
-                window.args.get("over") if isinstance(window.args.get("over"), exp.Identifier) else None
-            )
-            base = named.get(base_name.name.lower()) if base_name is not None else None
-            if base is not None:
-                inherit(window, base)
+        own = select.args.get("windows") or []
+        named = {w.name.lower(): w for w in own}
+        used = [w for w in select.find_all(exp.Window) if w.find_ancestor(exp.Select) is select]
+        for window in [*own, *(w for w in used if w.arg_key != "windows")]:  # a named one may extend another
+            over = window.args.get("over")
+            name = window.args.get("alias") or (over if isinstance(over, exp.Identifier) else None)
+            if name is not None and name.name.lower() in named:
+                inherit(window, named[name.name.lower()])
         select.set("windows", None)
 
 

@@ -119,14 +119,41 @@ class Aggregate:
 
 
 @dataclass(frozen=True)
+class Level:
+    """Window functions, and expressions over them that functions of a later level look at."""
+
+    functions: tuple[Out, ...]
+    outs: tuple[Out, ...] = ()
+
+    @property
+    def computed(self) -> tuple[Out, ...]:
+        """Both, in order of evaluation."""
+        return (*self.functions, *self.outs)
+
+
+@dataclass(frozen=True)
 class Window:
-    """Window functions sharing one PARTITION BY and ORDER BY; all partition and order keys are columns."""
+    """Window functions sharing one PARTITION BY and ORDER BY; all partition and order keys are columns.
+
+    `levels` are nested windows of the same partition and order, evaluated before `functions`.
+    """
 
     input: Relation
     partition: tuple[str, ...]
     order: tuple[Order, ...]
     ties: tuple[Order, ...]
     functions: tuple[Out, ...]
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def stack(self) -> tuple[Level, ...]:
+        """All levels in order of evaluation, `functions` being the last."""
+        return (*self.levels, Level(self.functions))
+
+    @property
+    def computed(self) -> tuple[Out, ...]:
+        """Everything it adds to its input."""
+        return tuple(out for level in self.stack for out in level.computed)
 
 
 @dataclass(frozen=True)
@@ -190,7 +217,7 @@ def columns(node: Relation) -> tuple[str, ...]:
         case Aggregate():
             return tuple(o.name for o in node.groups + node.aggregates)
         case Window():
-            return columns(node.input) + tuple(o.name for o in node.functions)
+            return columns(node.input) + tuple(o.name for o in node.computed)
 
 
 def ids(node: Relation) -> tuple[str, ...]:

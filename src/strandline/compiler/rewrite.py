@@ -1,7 +1,8 @@
 """Rewrites of the algebra before stages are cut; each keeps the result and the row identities.
 
 PASSES of the compiler name them in order:
-`merge_projections` → `push_filters` → `late_lookups` → `lift_projections` → `top_k` → `prune`.
+`merge_projections` → `push_filters` → `late_lookups` → `top_k` → `nest_windows` (a file of its own) →
+`lift_projections` → `merge_projections` → `top_k` → `prune`.
 """
 
 from __future__ import annotations
@@ -33,18 +34,19 @@ def bottom_up(node: r.Relation, rule: Rule) -> r.Relation:
 
 def merge_projections(root: r.Relation) -> r.Relation:
     """π(π(X)) = π(X) and σ(π(X)) = π(σ(X)), by substitution."""
+    return bottom_up(root, merged)
 
-    def rule(node: r.Relation) -> r.Relation:
-        if isinstance(node, r.Project) and isinstance(node.input, r.Project):
-            below = substitution(node.input)
-            outs = tuple(r.Out(o.name, replace(o.expr, below)) for o in node.outs)
-            return evolve(node, outs=outs, input=node.input.input)
-        if isinstance(node, r.Filter) and isinstance(node.input, r.Project):
-            predicate = replace(node.predicate, substitution(node.input))
-            return evolve(node.input, input=rule(r.Filter(node.input.input, predicate)))
-        return node
 
-    return bottom_up(root, rule)
+def merged(node: r.Relation) -> r.Relation:
+    """A projection or filter with the projection right below it."""
+    if isinstance(node, r.Project) and isinstance(node.input, r.Project):
+        below = substitution(node.input)
+        outs = tuple(r.Out(o.name, replace(o.expr, below)) for o in node.outs)
+        return evolve(node, outs=outs, input=node.input.input)
+    if isinstance(node, r.Filter) and isinstance(node.input, r.Project):
+        predicate = replace(node.predicate, substitution(node.input))
+        return evolve(node.input, input=merged(r.Filter(node.input.input, predicate)))
+    return node
 
 
 def substitution(project: r.Project) -> dict[exp.Expr, exp.Expr]:
@@ -105,7 +107,7 @@ def below_projection(window: r.Window, project: r.Project, rule: Rule) -> r.Rela
     inner = evolve(project, input=join.left, outs=(*lower, *passed))
     moved = evolve(join, left=rule(evolve(window, input=inner)))
     outs = [r.Out(o.name, r.column(o.name)) if o.name in computed else o for o in project.outs]
-    outs += [r.Out(f.name, r.column(f.name)) for f in window.functions]
+    outs += [r.Out(f.name, r.column(f.name)) for f in window.computed]
     return evolve(project, input=moved, outs=tuple(outs))
 
 
@@ -142,7 +144,8 @@ def windowed(node: r.Relation) -> bool:
 def window_references(node: r.Window) -> frozenset[str]:
     """Every column a window relation looks at."""
     keys = {*node.partition, *(o.column for o in node.order + node.ties)}
-    return frozenset(keys).union(*(r.references(f.expr) for f in node.functions))
+    used = frozenset(keys).union(*(r.references(o.expr) for o in node.computed))
+    return used - {o.name for o in node.computed}
 
 
 def top_k(root: r.Relation) -> r.Relation:
@@ -164,7 +167,7 @@ def top_k(root: r.Relation) -> r.Relation:
 def row_number_bound(predicate: exp.Expr, window: r.Window) -> int | None:
     """k for `rn = 1`, `rn <= k` or `rn < k` over a relation that only numbers rows."""
     numbers = {f.name for f in window.functions if isinstance(f.expr.this, exp.RowNumber)}
-    if len(numbers) != len(window.functions) or not isinstance(predicate, (exp.EQ, exp.LTE, exp.LT)):
+    if len(numbers) != len(window.computed) or not isinstance(predicate, (exp.EQ, exp.LTE, exp.LT)):
         return None
     left, right = predicate.this, predicate.expression
     if not isinstance(left, exp.Column) or left.name not in numbers:
@@ -235,9 +238,18 @@ def prune_union(node: r.Union, needed: frozenset[str]) -> r.Relation:
 
 
 def prune_window(node: r.Window, needed: frozenset[str]) -> r.Relation:
-    functions = tuple(f for f in node.functions if f.name in needed)
-    if not functions:
+    kept: list[r.Level] = []
+    for level in reversed(node.stack):
+        outs = tuple(o for o in level.outs if o.name in needed)
+        needed = needed.union(*(r.references(o.expr) for o in outs))
+        functions = tuple(f for f in level.functions if f.name in needed)
+        needed = needed.union(*(r.references(f.expr) for f in functions))
+        if functions or outs:
+            kept.insert(0, r.Level(functions, outs))
+    if not kept:
         return prune(node.input, needed)
-    kept = evolve(node, functions=functions)
-    below = (needed - {f.name for f in functions}) | window_references(kept)
-    return evolve(kept, input=prune(node.input, below))
+    pruned = evolve(node, functions=(), levels=tuple(kept))
+    if not kept[-1].outs:
+        pruned = evolve(node, functions=kept[-1].functions, levels=tuple(kept[:-1]))
+    below = (needed - {o.name for o in pruned.computed}) | window_references(pruned)
+    return evolve(pruned, input=prune(node.input, below))

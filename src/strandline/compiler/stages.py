@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
@@ -10,6 +11,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import aggregate_strategy
 from strandline.compiler.binding import Lowered
+from strandline.compiler.lookups import shown_outputs
 from strandline.compiler.names import stage_table
 from strandline.compiler.plan import Lookup, Output, Stage
 from strandline.compiler.window import window_strategy
@@ -71,7 +73,7 @@ def scan_of(stage: Stage, node: r.Relation) -> r.Scan:
     unique = stage.ids if isinstance(node, r.Aggregate) else base_unique(stage)
     if isinstance(node, r.TopK) and node.limit == 1:
         unique = node.partition
-    return r.Scan(stage.table, tuple((c, c) for c in stage.raw), stage.ids, unique)
+    return r.Scan(stage.table, tuple((c, c) for c in stage.raw if c not in stage.unread), stage.ids, unique)
 
 
 def cut(model: str, lowered: Lowered) -> tuple[tuple[Stage, ...], Output]:
@@ -115,7 +117,18 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
     if lookups and project is None:
         return None
     stage = evolve(stage, post=post, lookups=tuple(lookups))
+    read = wanted | {o.source or "" for o in post} | r.references(predicate)
+    stage = evolve(stage, unread=unread(stage, read))
     return stage, output_of(stage, lowered, predicate)
+
+
+def unread(stage: Stage, read: Set[str]) -> frozenset[str]:
+    """Functions that only expressions stored beside them use: their values are needed in the head alone."""
+    if not isinstance(stage.operator, r.Window):
+        return frozenset()
+    again = [o.expr for o in shown_outputs(stage)] + [look.on for look in stage.lookups]
+    used = frozenset(read).union(*(r.references(e) for e in again))
+    return frozenset(o.name for o in stage.operator.computed) - used
 
 
 def output_of(stage: Stage, lowered: Lowered, where: exp.Expr | None) -> Output:

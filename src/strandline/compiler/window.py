@@ -19,7 +19,7 @@ from strandline.compiler.carry import carried_rows
 from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import Changed, render, touches
 from strandline.compiler.finish import consolidate, finish
-from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach
+from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach, reaches
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over
 from strandline.compiler.plan import Stage
@@ -42,31 +42,40 @@ from strandline.compiler.text import (
 
 def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     """`carry` if every function of the stage can be continued, else `partition` with the reason."""
+    shown = frozenset(o.name for o in operator.computed)
     operator = with_hidden(operator)
     total = is_total(operator, below)
-    reaches = {f.name: reach(f, operator, total) for f in operator.functions}
-    stuck = {n: why for n, why in reaches.items() if isinstance(why, str)}
-    found = [v for v in reaches.values() if isinstance(v, Reach)]
+    unread = frozenset(o.name for o in operator.computed) - shown
+    known = reaches(operator, total)
+    stuck = {n: why for n, why in known.items() if isinstance(why, str)}
+    found = [v for v in known.values() if isinstance(v, Reach)]
     back = max([1, *(v.back + v.ahead for v in found)])
-    if (
-        not stuck
-        and back <= LONGEST_HEAD
-        and not (back > 1 and any(v.running == "dense_rank" for v in found))
-    ):
+    if not stuck and back <= LONGEST_HEAD:
         strict = any(v.peers for v in found)
         reason = "every function continues from the partition's head"
         ahead = max([0, *(v.ahead for v in found)])
-        return Stage(table, operator, below, "carry", reason, "", (), (), back, ahead, strict)
-    calls = {f.name: sql(f.expr.this) for f in operator.functions}
+        return Stage(
+            table, operator, below, "carry", reason, back=back, open=ahead, strict=strict, unread=unread
+        )
+    calls = {f.name: sql(f.expr.this) for level in operator.stack for f in level.functions}
     why = "; ".join(sorted({f"{calls[n]}: {w}" for n, w in stuck.items()})) or "its head would be too long"
     hint = "put functions that look at the whole partition into a model of their own"
-    return Stage(table, operator, below, "partition", f"touched partitions are recomputed ({why})", hint)
+    reason = f"touched partitions are recomputed ({why})"
+    return Stage(table, operator, below, "partition", reason, hint, unread=unread)
 
 
 def with_hidden(operator: r.Window) -> r.Window:
     """Adds the counts and sums that ranks and averages need to be continued."""
+    levels = tuple(
+        evolve(level, functions=(*level.functions, *hidden(operator, level))) for level in operator.stack
+    )
+    return evolve(operator, levels=levels[:-1], functions=levels[-1].functions)
+
+
+def hidden(operator: r.Window, level: r.Level) -> list[r.Out]:
+    """What the ranks and averages of one level need beside them."""
     extra = []
-    for f in operator.functions:
+    for f in level.functions:
         call, _, _ = head_function(f)
         if isinstance(call, exp.Rank):
             extra.append(r.Out(f"{f.name}.rows", rows_window(exp.Count(this=exp.Star(), big_int=True))))
@@ -79,7 +88,7 @@ def with_hidden(operator: r.Window) -> r.Window:
                 new.type = found.this.type
                 found.replace(new)
                 extra.append(r.Out(f"{f.name}.{name}", inner))
-    return evolve(operator, functions=(*operator.functions, *extra))
+    return extra
 
 
 def rows_window(call: exp.Expr) -> exp.Window:
@@ -92,6 +101,11 @@ def rows_window(call: exp.Expr) -> exp.Window:
 
 def columns(stage: Stage) -> list[str]:
     """Stored columns of history, without the batch."""
+    return [c for c in head_columns(stage) if c not in stage.unread]
+
+
+def head_columns(stage: Stage) -> list[str]:
+    """Stored columns of the head, without the batch and the distance from the end."""
     return [*stage.raw, *(o.name for o in stage.stored_post), "_k"]
 
 
@@ -108,9 +122,23 @@ def head(stage: Stage) -> str:
 def evaluated(stage: Stage, source: str) -> str:
     """All functions over whole partitions, with the distance from the end where a head is kept."""
     window = operator(stage)
-    functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in window.functions)
-    outs = f"{listed(r.columns(stage.input))}{functions}, {bucket(window.partition)} AS _k{distance(stage)}"
+    *below, last = window.stack
+    for level in below:
+        source = evaluated_level(stage, level, source)
+    names = listed([*r.columns(stage.input), *(o.name for level in below for o in level.computed)])
+    functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in last.functions)
+    outs = f"{names}{functions}, {bucket(window.partition)} AS _k{distance(stage)}"
     return f"SELECT {outs} FROM ({source}) AS p"
+
+
+def evaluated_level(stage: Stage, level: r.Level, source: str) -> str:
+    """One level's functions, then the expressions over them."""
+    functions = [f"{over(stage, f)} AS {r.quote(f.name)}" for f in level.functions]
+    outs = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in level.outs]
+    for added in (functions, outs):
+        if added:
+            source = f"SELECT *, {', '.join(added)} FROM ({source}) AS p"
+    return source
 
 
 def fill(stage: Stage) -> str:
@@ -228,6 +256,7 @@ def retire(stage: Stage, heads: str) -> list[Step]:
 def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
     cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
+    kept = listed([*head_columns(stage), "_back"])
     in_order = f"_k NOT IN (SELECT _k FROM {late})"
     fresh, old = f"SELECT * FROM {come} AS c WHERE {in_order}", f"SELECT * FROM {heads} WHERE {in_order}"
     when = ("in+",)
@@ -235,7 +264,7 @@ def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     return [
         Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
         Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
-        Step(write(head(stage), f"{cols}, _back", rows, f"_back <= {stage.back}"), when=("carried",)),
+        Step(write(head(stage), kept, rows, f"_back <= {stage.back}"), when=("carried",)),
         Step(
             f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}",
             "plus",
@@ -306,7 +335,8 @@ def heads_again(stage: Stage, after: str, when: tuple[str, ...]) -> list[Step]:
     """The recomputed partitions' last rows become their heads (the old ones are gone already)."""
     cols, table = listed(columns(stage)), stage.table
     opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open}"
+    kept = listed([*head_columns(stage), "_back"])
     return [
-        Step(write(head(stage), f"{cols}, _back", after, f"_back <= {stage.back}"), when=when),
+        Step(write(head(stage), kept, after, f"_back <= {stage.back}"), when=when),
         Step(f"INSERT INTO {plus(table)} ({cols}) {opened}", "plus", (*when, "shared")),
     ]
