@@ -16,7 +16,7 @@ from strandline.compiler.text import DIALECT
 from strandline.errors import SchemaError, UnknownNameError, nearest
 from strandline.schema import Column, Schema
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of what stages store; models of another version are made anew by the first batch after opening."""
 
 
