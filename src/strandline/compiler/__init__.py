@@ -11,13 +11,18 @@ from dataclasses import replace as evolve
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler import rewrite
 from strandline.compiler.binding import Lowered
 from strandline.compiler.catalog import Catalog, Readable, SourceColumn
 from strandline.compiler.delicate import mark
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import stage_table
-from strandline.compiler.nesting import nest_windows
+from strandline.compiler.passes.late_lookups import late_lookups
+from strandline.compiler.passes.lift_projections import lift_projections
+from strandline.compiler.passes.merge_projections import merge_projections
+from strandline.compiler.passes.nest_windows import nest_windows
+from strandline.compiler.passes.prune import prune
+from strandline.compiler.passes.push_filters import push_filters
+from strandline.compiler.passes.top_k import top_k
 from strandline.compiler.plan import Output, Plan, Stage
 from strandline.compiler.qualify import parse, qualified
 from strandline.compiler.reject import UnsupportedError, reject_volatile
@@ -42,14 +47,14 @@ __all__ = [
 Pass = Callable[[r.Relation], r.Relation]
 
 PASSES: tuple[Pass, ...] = (
-    rewrite.merge_projections,
-    rewrite.push_filters,
-    rewrite.late_lookups,
-    rewrite.top_k,
+    merge_projections,
+    push_filters,
+    late_lookups,
+    top_k,
     nest_windows,
-    rewrite.lift_projections,
-    rewrite.merge_projections,
-    rewrite.top_k,
+    lift_projections,
+    merge_projections,
+    top_k,
 )
 
 
@@ -138,4 +143,4 @@ def optimized(lowered: Lowered) -> Lowered:
     for one in PASSES:
         node = one(node)
     needed = frozenset(c for _, c in lowered.outputs) | set(r.ids(node))
-    return Lowered(rewrite.prune(node, needed), lowered.outputs)
+    return Lowered(prune(node, needed), lowered.outputs)

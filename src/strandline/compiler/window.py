@@ -22,8 +22,8 @@ from strandline.compiler.finish import consolidate, finish
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach, reaches
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over
+from strandline.compiler.passes.prune import prune
 from strandline.compiler.plan import Stage
-from strandline.compiler.rewrite import prune
 from strandline.compiler.text import (
     Step,
     batch,

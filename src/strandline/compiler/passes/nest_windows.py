@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from strandline.compiler import relations as r
 from strandline.compiler.binding import replace
-from strandline.compiler.rewrite import bottom_up, merged, window_references
+from strandline.compiler.passes.merge_projections import merged
+from strandline.compiler.passes.rewriting import bottom_up, window_references
 
 if TYPE_CHECKING:
     from sqlglot import exp
