@@ -36,6 +36,8 @@ PATIENCE_SECONDS = 10.0
 """How long a pipeline waits for a warehouse that another process holds, such as for a short query."""
 LASTING_ROLES = ("watch", "serve")
 """Holders that waiting for is in vain."""
+SETTLING_SECONDS = 1.0
+"""How long `run` and `plan` wait at most for files that were written a moment ago."""
 IDLE_SECONDS = 5.0
 """How long after a batch a watching pipeline lets the engine tidy its files."""
 
@@ -171,8 +173,10 @@ class Pipeline:
 
         With `max_files_per_batch` there may be several: `on_run` sees each, the last is returned.
         `on_file` is told how many of a batch's files are in, how many there are, and which is read now.
+        Files written a moment ago are waited for, up to a second; those that still grow are left alone.
         """
         self.prepare()
+        self._settle()
         run = following = self._refresh(kind, self._notice, progress=on_file)
         while following.changed:
             run = following
@@ -191,6 +195,7 @@ class Pipeline:
 
     def plan(self, kind: BatchKind | None = None) -> RunPlan:
         """What `run` would do. Nothing is written, and a warehouse that is not there is not created."""
+        self._settle()
         with self.reader() as wh:
             return self._plan(wh, kind)
 
@@ -316,6 +321,17 @@ class Pipeline:
             self._untidy_since = None
             with contextlib.suppress(EngineError):  # a reader is at work: some other time
                 self.warehouse.checkpoint()
+
+    def _settle(self) -> None:
+        """Let files that were written a moment ago become complete: `run` right after writing takes them."""
+        deadline = time.monotonic() + SETTLING_SECONDS
+        while (wait := self._resting()) is not None:
+            if time.monotonic() + wait > deadline:
+                self._notice(
+                    "a file that changed a moment ago may still be written: it is left for the next run"
+                )
+                return
+            time.sleep(wait)
 
     def _resting(self) -> float | None:
         """Seconds until files that are still being written could be complete."""

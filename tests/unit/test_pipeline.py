@@ -69,6 +69,25 @@ def run(folder: Path, **options: Any) -> tuple[sl.Run, list[str], dict[str, tupl
         return done, said, totals(pipeline.warehouse)
 
 
+def test_a_run_right_after_writing_takes_the_file(folder: Path) -> None:
+    toml = folder / "strandline.toml"
+    toml.write_text(TOML.replace("settle_seconds = 0\n", ""))
+    with Pipeline.load(folder) as pipeline:
+        for amount in ("1.50", "2.50", "3.75"):
+            (folder / "landing" / "a.csv").write_text(f"id,customer,amount\n1,ann,{amount}\n")
+            assert pipeline.run().changed
+            assert totals(pipeline.warehouse) == {"ann": (1, amount)}
+
+
+def test_a_file_that_may_still_be_written_is_said_to_be_left(folder: Path) -> None:
+    toml = folder / "strandline.toml"
+    toml.write_text(TOML.replace("settle_seconds = 0", "settle_seconds = 60"))
+    arrive(folder, "a.csv", "1,ann,1.50")
+    done, said, found = run(folder)
+    assert (done.changed, found) == (False, {})
+    assert "left for the next run" in said[-1]
+
+
 def test_files_come_in_and_models_follow(folder: Path) -> None:
     done, _, found = run(folder)
     assert (done.changed, found) == (False, {})
