@@ -5,6 +5,7 @@
 # make lint      ruff and mypy alone
 # make format    let ruff rewrite
 # make examples  write what the examples of the docs print into the pages
+# make plans     write what the compiler makes of the queries in tests/plans into the fixtures
 # make bench     the benchmark; EVENTS=10000000 for the published size
 # make crossover where incremental wins over full: table size x share of change x kind of query
 # make nightly   20,000 random cases; SEED=N begins elsewhere
@@ -27,7 +28,7 @@ SEED ?= 0
 CASES ?= 20000
 ARGS ?=
 
-.PHONY: help env dev demo demo-sales test quick examples lint format bench crossover nightly coverage clean
+.PHONY: help env dev demo demo-sales test quick examples plans lint format bench crossover nightly coverage clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -62,6 +63,10 @@ quick: dev
 examples: dev
 	@REWRITE_EXAMPLES=1 $(BIN)/python -m pytest -q tests/docs $(ARGS)
 	@git --no-pager diff --stat -- README.md docs
+
+plans: dev
+	@REWRITE_PLANS=1 $(BIN)/python -m pytest -q tests/plans $(ARGS)
+	@git --no-pager diff --stat -- tests/plans
 
 bench: env
 	@mkdir -p bench-out

@@ -33,11 +33,18 @@ class Case:
 
     def run(self) -> None:
         try:
-            for record in records(self.path):
-                self._one(record)
+            self.play()
         finally:
-            self.warehouse.close()
-            self.shadow.close()
+            self.close()
+
+    def play(self) -> None:
+        """Every record, with what they made left open to be looked at."""
+        for record in records(self.path):
+            self._one(record)
+
+    def close(self) -> None:
+        self.warehouse.close()
+        self.shadow.close()
 
     def _one(self, record: Record) -> None:
         try:
