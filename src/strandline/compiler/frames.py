@@ -84,10 +84,14 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     if isinstance(call, exp.RowNumber):
         return Reach("row_number")
     if isinstance(call, (exp.Rank, exp.DenseRank)):
+        if not window.order:
+            return Reach()  # all rows are peers, whatever tie-breakers other functions have
         return Reach("rank" if isinstance(call, exp.Rank) else "dense_rank", peers=True)
     if isinstance(call, (exp.Lag, exp.Lead)):
         return neighbour(call, ignoring)
     frame = frame_of(out.expr, bool(window.order))
+    if not window.order and frame.kind != "ROWS":
+        return "it looks at the whole partition (no ORDER BY)"
     if frame.exclude or frame.computed or call.find(exp.Distinct):
         return "its frame or arguments have no bounded carried state"
     if frame.kind == "RANGE" and total and frame.end == 0 and frame.start in (None, 0):

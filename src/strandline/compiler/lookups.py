@@ -24,7 +24,7 @@ def lookup_steps(
     every = [*columns, *sorted(stage.unread), "_back"]
     before, after = scratch(table, "shown"), scratch(table, "shown after")
     moved = (look for look in stage.lookups if touches(changed, [look.scan.table]))
-    hits = " OR ".join(hit(look, changed) for look in moved)
+    hits = " OR ".join(hit(stage, look, changed) for look in moved)
     nothing = "".join(f"NULL AS {r.quote(c)}, " for c in sorted(stage.unread))
     parts = [f"SELECT {cols}, {nothing}0 AS _back FROM {history} AS s WHERE {hits}"]
     if head:
@@ -59,16 +59,24 @@ def shown_outputs(stage: Stage) -> tuple[r.Out, ...]:
     return tuple(o for o in stage.stored_post if r.references(o.expr) & fed)
 
 
-def hit(look: Lookup, changed: Changed) -> str:
+def hit(stage: Stage, look: Lookup, changed: Changed) -> str:
     """True for stored rows whose lookup row changed."""
-    own = set(r.columns(look.scan))
-    pairs = [(a, b) if a in own else (b, a) for a, b in r.equalities(look.on) if (a in own) != (b in own)]
-    right, left = pairs[0]
+    right, left = own_pairs(stage, look)[0]
     name = r.quote(dict(look.scan.columns)[right])
     table = look.scan.table
     both = ((f"{table}+", plus(table)), (f"{table}-", minus(table)))
     keys = " UNION ".join(f"SELECT {name} FROM {rows}" for side, rows in both if side in changed)
     return f"s.{r.quote(left)} IN ({keys})"
+
+
+def own_pairs(stage: Stage, look: Lookup) -> list[tuple[str, str]]:
+    """What a lookup equates with columns of the stage itself, its own column first.
+
+    There is none where it is found by a column of another lookup, which no stored row has.
+    """
+    own, stored = set(r.columns(look.scan)), set(stage.raw)
+    pairs = [(a, b) if a in own else (b, a) for a, b in r.equalities(look.on)]
+    return [(right, left) for right, left in pairs if right in own and left in stored]
 
 
 def rewrite(stage: Stage, place: str, where: str, columns: Sequence[str]) -> list[Step]:

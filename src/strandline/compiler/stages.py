@@ -11,7 +11,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import aggregate_strategy
 from strandline.compiler.binding import Lowered
-from strandline.compiler.lookups import shown_outputs
+from strandline.compiler.lookups import own_pairs, shown_outputs
 from strandline.compiler.names import stage_table
 from strandline.compiler.plan import Lookup, Output, Stage
 from strandline.compiler.window import window_strategy
@@ -109,6 +109,8 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
     stage = stages[-1]
     if lookups and not isinstance(stage.operator, r.Window):
         return None
+    if not all(own_pairs(stage, look) for look in lookups):
+        return None  # a lookup through another one: which stored rows it feeds is told by a join alone
     predicate = exp.and_(*where) if where else None
     if predicate is not None and not r.references(predicate) <= set(stage.raw):
         return None

@@ -77,7 +77,7 @@ def hidden(operator: r.Window, level: r.Level) -> list[r.Out]:
     extra = []
     for f in level.functions:
         call, _, _ = head_function(f)
-        if isinstance(call, exp.Rank):
+        if isinstance(call, exp.Rank) and operator.order:
             extra.append(r.Out(f"{f.name}.rows", rows_window(exp.Count(this=exp.Star(), big_int=True))))
         elif isinstance(call, exp.Avg) and isinstance(reach(f, operator, False), Reach):
             for kind, name in ((exp.Sum, "sum"), (exp.Count, "count")):

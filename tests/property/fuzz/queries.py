@@ -8,6 +8,7 @@ from fuzz.aggregates import group_clause, make_aggregate, make_groups
 from fuzz.exprs import condition, expression
 from fuzz.functions import shown_only
 from fuzz.joins import make_source
+from fuzz.levels import make_levels
 from fuzz.scope import Col, Gen, Relation, Scope
 from fuzz.subqueries import plain, scalar_subquery, subquery_condition
 from fuzz.windows import direction, make_spec, make_window
@@ -30,14 +31,15 @@ def make_query(gen: Gen, depth: int = 1) -> Query:
     """A random query over gen.relations; `depth` bounds the nesting of subqueries."""
     rng = gen.rng
     how = rng.choices(
-        ("plain", "aggregate", "window", "setop", "cte", "nested", "topk", "distinct_on"),
-        (20, 25, 23, 9, 7, 9, 4, 3) if depth > 0 else (32, 34, 28, 0, 0, 0, 3, 3),
+        ("plain", "aggregate", "window", "levels", "setop", "cte", "nested", "topk", "distinct_on"),
+        (20, 25, 18, 8, 9, 7, 9, 4, 3) if depth > 0 else (32, 34, 24, 4, 0, 0, 0, 3, 3),
     )[0]
     gen.tag(f"query:{how}")
     makers = {
         "plain": _plain,
         "aggregate": _aggregate,
         "window": _window,
+        "levels": _levels,
         "topk": _topk,
         "distinct_on": _distinct_on,
     }
@@ -195,6 +197,11 @@ def _window(gen: Gen) -> Query:
         items, qualify = (t.replace(f"OVER ({over})", "OVER w") for t in (items, qualify))
         clause = f" WINDOW w AS ({over})"
     return Query(f"SELECT {distinct}{items} FROM {source.text}{where}{clause}{qualify}", outer, total)
+
+
+def _levels(gen: Gen) -> Query:
+    made = make_levels(gen)
+    return Query(*made) if made is not None else _window(gen)
 
 
 def _topk(gen: Gen) -> Query:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ class Table:
     key: tuple[str, ...] = ()
     append_only: bool = False
     wild: float = 0.0
+    grows: bool = False  # new rows come after all others, in key and time
 
     @property
     def ddl(self) -> str:
@@ -110,7 +112,8 @@ def make_table(rng: random.Random, name: str) -> Table:
     if rng.random() < 0.3:
         rng.shuffle(columns)
     wild = rng.choice((0.0, 0.0, 0.0, 0.15))
-    return Table(name, tuple(columns), tuple(c.name for c in keys), rng.random() < 0.08, wild)
+    key = tuple(c.name for c in keys)
+    return Table(name, tuple(columns), key, rng.random() < 0.08, wild, rng.random() < 0.3)
 
 
 def make_row(rng: random.Random, table: Table, taken: list[Row], fresh: bool) -> Row:
@@ -123,9 +126,23 @@ def make_row(rng: random.Random, table: Table, taken: list[Row], fresh: bool) ->
         else:
             wild = table.wild if column.kind in WILD else 0.0
             row.append(value(rng, column.kind, nulls=nulls, wild=wild))
+    if fresh and table.grows and rng.random() < 0.9:
+        row = _later(table, row, taken)
     if table.key and fresh:
         row = _unused_key(table, row, {table.key_of(r) for r in taken})
     return tuple(row)
+
+
+def _later(table: Table, row: list[Any], taken: list[Row]) -> list[Any]:
+    """The row after all others: its whole number of the key, or else its first time, is the greatest."""
+    places = [i for i, c in enumerate(table.columns) if c.name in table.key and c.kind == "int"]
+    times = [i for i, c in enumerate(table.columns) if c.kind in {"ts", "date"}]
+    for place in places or times[:1]:
+        known = [r[place] for r in taken if r[place] is not None]
+        if known:
+            step = 1 if table.columns[place].kind == "int" else dt.timedelta(days=1)
+            row[place] = max(known) + step if max(known) < LAST[table.columns[place].kind] else max(known)
+    return row
 
 
 def _unused_key(table: Table, row: list[Any], used: set[Row]) -> list[Any]:
@@ -159,7 +176,7 @@ def make_change(rng: random.Random, table: Table, rows: list[Row], size: int) ->
     deletes: list[Row] = []
     free = list(rows)  # rows that this change has not touched yet
     for _ in range(size):
-        move = rng.choices(MOVES, WEIGHTS)[0]
+        move = rng.choices(MOVES, GROWING if table.grows else WEIGHTS)[0]
         old = free.pop(_place(rng, len(free))) if free and move not in {"insert", "upsert"} else None
         if old is None:
             inserts.append(make_row(rng, table, rows + inserts, fresh=move != "upsert"))
@@ -170,8 +187,12 @@ def make_change(rng: random.Random, table: Table, rows: list[Row], size: int) ->
     return Change(table.name, tuple(inserts), tuple(deletes))
 
 
+LAST = {"int": 2000, "date": dt.date(2999, 1, 1), "ts": dt.datetime(2999, 1, 1)}  # noqa: DTZ001
+"""Values grow up to these."""
+
 MOVES = ("insert", "upsert", "update", "delete", "again", "move", "undo", "twice")
 WEIGHTS = (40, 8, 22, 18, 4, 4, 2, 2)
+GROWING = (90, 1, 3, 3, 1, 1, 0, 1)
 
 
 def _one_move(
