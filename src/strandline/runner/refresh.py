@@ -192,7 +192,8 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
     elif item.earlier is not None:
         batch.retract_file(file.table, item.earlier)
     if first is not None and first.content:
-        batch.put_content(file_id, first.content)
+        for former, content in (*first.relieved, (file_id, first.content)):
+            batch.put_content(former, content)
     rows = rejected = 0
     for chunk in itertools.chain([first] if first else [], chunks):
         apply_chunk(batch, file, file_id, chunk)

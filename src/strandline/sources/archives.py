@@ -9,11 +9,12 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal, Protocol, cast
 
+from strandline.sources.inflate import WRONG
 from strandline.sources.plan import FileRefusedError
 
 Compression = Literal["none", "gzip", "zip", "zstd"]
@@ -30,16 +31,24 @@ _PACKED = 64 << 10
 """Bytes inflated at a time. What comes of more goes back to the system when freed, and is mapped anew."""
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+Inflater = Callable[[IO[bytes], zipfile.ZipInfo], Readable]
+"""Makes the bytes of a zip's deflated member from the file, which stands where its data begin."""
+
+
 class Stream:
     """Decompressed bytes; a broken archive is refused where it shows, which may be at its end."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
+    def __init__(self, raw: Readable) -> None:
+        self.raw = raw
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, b"" at the end."""
         with _as_refused():
-            return self._raw.read(size)
+            return self.raw.read(size)
 
 
 def compression_of(path: Path) -> Compression:
@@ -77,19 +86,22 @@ def inner_name(path: Path, compression: Compression) -> str:
 
 
 @contextmanager
-def opened(path: Path, compression: Compression) -> Iterator[Stream]:
-    """The decompressed bytes as a stream. Raises FileRefusedError for a broken archive."""
+def opened(path: Path, compression: Compression, inflater: Inflater | None = None) -> Iterator[Stream]:
+    """The decompressed bytes as a stream. Raises FileRefusedError for a broken archive.
+
+    `inflater` takes the place of what inflates a zip's member otherwise.
+    """
     with contextlib.ExitStack() as stack:
         with _as_refused():
-            raw = _raw(path, compression, stack)
+            raw = _raw(path, compression, inflater or _Inflated, stack)
         yield Stream(raw)
 
 
-def _raw(path: Path, compression: Compression, stack: contextlib.ExitStack) -> IO[bytes]:
+def _raw(path: Path, compression: Compression, inflater: Inflater, stack: contextlib.ExitStack) -> Readable:
     if compression == "gzip":
         return cast("IO[bytes]", stack.enter_context(gzip.open(path, "rb")))
     if compression == "zip":
-        return _member(path, member_of(path), stack)
+        return _member(path, member_of(path), inflater, stack)
     if compression == "zstd":
         import pyarrow as pa
 
@@ -98,7 +110,7 @@ def _raw(path: Path, compression: Compression, stack: contextlib.ExitStack) -> I
     return stack.enter_context(path.open("rb"))
 
 
-def _member(path: Path, member: zipfile.ZipInfo, stack: contextlib.ExitStack) -> IO[bytes]:
+def _member(path: Path, member: zipfile.ZipInfo, inflater: Inflater, stack: contextlib.ExitStack) -> Readable:
     archive = stack.enter_context(zipfile.ZipFile(path))
     stream = stack.enter_context(archive.open(member))  # checks the member's own header
     if member.compress_type != zipfile.ZIP_DEFLATED:
@@ -107,7 +119,7 @@ def _member(path: Path, member: zipfile.ZipInfo, stack: contextlib.ExitStack) ->
     raw.seek(member.header_offset + 26)
     name, extra = struct.unpack("<HH", raw.read(4))
     raw.seek(name + extra, os.SEEK_CUR)
-    return cast("IO[bytes]", _Inflated(raw, member))
+    return inflater(raw, member)
 
 
 class _Inflated:
@@ -128,7 +140,7 @@ class _Inflated:
             if not packed and not self._inflate.eof:
                 raise EOFError
         if self._found != self._expected:
-            raise zipfile.BadZipFile("its content is not what was packed (wrong length or CRC-32)")
+            raise zipfile.BadZipFile(WRONG)
         return b""
 
     def _more(self) -> bytes:

@@ -46,6 +46,7 @@ class Chunk:
     the whole file was refused: this is its only chunk, with no rows and one reject at line 0.
     The first chunk of a cumulative file has no rows: `content` is for the ledger, `retract` the ids of
     the files whose rows go. None leaves it to the rule that a file replaces its former version.
+    `relieved` is what the ledger keeps of former files from now on, by their ids.
     """
 
     rows: pa.Table
@@ -55,6 +56,7 @@ class Chunk:
     file_rejected: bool = False
     content: str = ""
     retract: tuple[int, ...] | None = None
+    relieved: tuple[tuple[int, str], ...] = ()
 
 
 class Source(Protocol):

@@ -2,29 +2,28 @@
 
 Of every folder of a cumulative source the newest file is the truth. Reading one, its decompressed bytes
 run through a hash; where they begin with exactly the bytes that the file before it held, only the rest
-is handed on. Where they do not, the whole file takes the place of all files before it in its folder.
+is handed on. Where already the compressed bytes begin like that file's, only the end is decompressed.
+Where the bytes do not, the whole file takes the place of all files before it in its folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from strandline.schema import FileRecord
-from strandline.sources.archives import BLOCK, Compression, opened
+from strandline.sources import resume
+from strandline.sources.archives import Compression
 from strandline.sources.base import Chunk, PendingFile
 from strandline.sources.ledger import Ledger
-
-_AHEAD = 4
-"""Blocks that wait to be hashed at most: memory stays flat."""
+from strandline.sources.plan import FileRefusedError
+from strandline.sources.resume import Opened, Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +31,21 @@ class Content:
     """What a file held once decompressed: kept in the ledger.
 
     `clean` where it ends behind a line end outside of quotes, so that what follows is a new record.
-    `files` are the ledger's ids of all files whose rows are this content's, but its own.
+    `digest` is that of `chain.Running`. `files` are the ledger's ids of all files whose rows are this
+    content's, but its own. `resume` is where the archive that follows can be read on.
     """
 
     bytes: int
     lines: int
-    sha256: str
+    digest: str
     clean: bool
     files: tuple[int, ...] = ()
+    resume: Resume | None = None
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        at = {"resume": self.resume.to_json()} if self.resume is not None else {}
+        fields = ("bytes", "lines", "digest", "clean", "files")
+        return json.dumps({name: getattr(self, name) for name in fields} | at)
 
 
 def content_of(record: FileRecord) -> Content | None:
@@ -50,7 +53,9 @@ def content_of(record: FileRecord) -> Content | None:
     if not record.content:
         return None
     raw = json.loads(record.content)
-    return Content(**{**raw, "files": tuple(raw["files"])})
+    place = resume.from_json(raw.get("resume"))
+    digest = raw.get("digest", "")  # files of older versions have another hash, which fits nothing
+    return Content(raw["bytes"], raw["lines"], digest, raw["clean"], tuple(raw["files"]), place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ class Seen:
     """A file that was decompressed to its end. `tail` holds what follows the bytes already read.
 
     `tail` is None where the whole file counts; then the rows of the files `retract` go.
-    `nothing` where an older state of the folder came again, which says nothing new.
+    `nothing` where an older state of the folder came again, which says nothing new. `relieved` are the
+    contents of former files without the place to read on, which only the newest one needs.
     """
 
     content: Content
@@ -66,6 +72,7 @@ class Seen:
     line: int
     retract: tuple[int, ...]
     nothing: bool = False
+    relieved: tuple[tuple[int, str], ...] = ()
 
     @property
     def tail_path(self) -> Path:
@@ -79,7 +86,13 @@ class Seen:
         gone = () if self.tail is not None or self.nothing else self.retract
         # pa.array() would do too, but imports pandas wherever it is installed.
         none = pa.Array.from_buffers(pa.int64(), 0, [None, pa.py_buffer(b"")])
-        return Chunk(pa.table({}), none, [], content=self.content.to_json(), retract=gone)
+        return Chunk(
+            pa.table({}), none, [], content=self.content.to_json(), retract=gone, relieved=self.relieved
+        )
+
+
+Found = tuple[Content, IO[bytes] | None]
+"""What a file holds, and its bytes behind the known ones; no such where it does not begin with those."""
 
 
 def newest(found: Iterable[PendingFile], known: Ledger) -> list[PendingFile]:
@@ -129,47 +142,80 @@ def scan(file: PendingFile, compression: Compression, *, tails: bool) -> Seen:
     files = tuple(dict.fromkeys(kept))
     known = before if before is not None and before.clean and tails else None
     content, tail = _read(file.absolute, compression, known)
-    content = replace(content, files=files)
+    usable = content.resume if tails and content.clean else None
+    content, relieved = replace(content, files=files, resume=usable), tuple(_relieved(file.follows))
     if tail is None and before is not None and _came_before(content, file.follows):
-        return Seen(replace(before, files=files), None, 1, (), nothing=True)
+        return Seen(replace(before, files=files), None, 1, (), nothing=True, relieved=relieved)
     line = known.lines + 1 if known is not None else 1
-    return Seen(content, tail, line, files)
+    return Seen(content, tail, line, files, relieved=relieved)
+
+
+def _relieved(records: Iterable[FileRecord]) -> Iterator[tuple[int, str]]:
+    for record in records:
+        content = content_of(record)
+        if content is not None and content.resume is not None:
+            yield record.file_id, replace(content, resume=None).to_json()
 
 
 def _came_before(content: Content, records: Iterable[FileRecord]) -> bool:
     former = (content_of(r) for r in records)
-    return any(c is not None and (c.bytes, c.sha256) == (content.bytes, content.sha256) for c in former)
+    return any(c is not None and (c.bytes, c.digest) == (content.bytes, content.digest) for c in former)
 
 
-def _read(path: Path, compression: Compression, known: Content | None) -> tuple[Content, IO[bytes] | None]:
-    """One pass: the hash in a thread of its own, as long as it matters where the known bytes end."""
+def _read(path: Path, compression: Compression, known: Content | None) -> Found:
+    """What the file holds, and what follows the known bytes, where it begins with those."""
+    found = None
+    if known is not None:
+        found = _resumed(path, compression, known) or _pass(path, compression, known, None)
+    found = found or _pass(path, compression, None, None)
+    assert found is not None
+    return found
+
+
+def _resumed(path: Path, compression: Compression, known: Content) -> Found | None:
+    """Read on from a place before the end of the known bytes.
+
+    None for whatever does not fit: reading all of the file says what is wrong with it.
+    """
+    try:
+        return _pass(path, compression, known, known.resume) if known.resume is not None else None
+    except FileRefusedError:
+        return None
+
+
+def _pass(path: Path, compression: Compression, known: Content | None, start: Resume | None) -> Found | None:
+    with ExitStack() as unless_whole:
+        with resume.opened(path, compression, start) as opened:
+            found = _through(opened, known, unless_whole)
+        if found is None:
+            return None
+        content, tail = replace(found[0], resume=opened.resume()), found[1]
+        unless_whole.pop_all()
+    return content, tail
+
+
+def _through(opened: Opened, known: Content | None, unless_whole: ExitStack) -> Found | None:
+    """Read to the end; None where the known bytes are not where they should be.
+
+    The tail is in a file that is closed with the stack.
+    """
     count = _Counted(known.lines if known else 0)
     tail: IO[bytes] | None = None
-    with opened(path, compression) as stream, _Hash() as running:
-        for block, at_end_of_known in _blocks(stream, known.bytes if known else 0):
-            running.update(block)
-            if known is None or tail is not None:
-                count.see(block)
-            if tail is not None:
-                tail.write(block)
-            if at_end_of_known and known is not None:
-                if running.hexdigest() != known.sha256:
-                    return _read(path, compression, None)
-                tail = tempfile.NamedTemporaryFile(prefix="strandline-tail-")  # noqa: SIM115  lives as long as Seen
-        digest = running.hexdigest()
+    for block, at_end_of_known in opened.blocks(known.bytes if known else 0):
+        if known is None or tail is not None:
+            count.see(block)
+        if tail is not None:
+            tail.write(block)
+        if at_end_of_known and known is not None:
+            if opened.digest() != known.digest:
+                return None
+            tail = tempfile.NamedTemporaryFile(prefix="strandline-tail-")  # noqa: SIM115  lives as long as Seen
+            unless_whole.enter_context(tail)
     if known is not None and tail is None:  # shorter than what was read
-        return _read(path, compression, None)
+        return None
     if tail is not None:
         tail.flush()
-    return Content(running.size, count.lines, digest, count.clean), tail
-
-
-def _blocks(stream: Any, known: int) -> Iterator[tuple[bytes, bool]]:
-    """Blocks of the stream, cut where the known bytes end; True for the block that ends there."""
-    at = 0
-    while block := stream.read(min(BLOCK, known - at) if at < known else BLOCK):
-        at += len(block)
-        yield block, bool(known) and at == known
+    return Content(opened.size, count.lines, opened.digest(), count.clean), tail
 
 
 class _Counted:
@@ -188,32 +234,3 @@ class _Counted:
     @property
     def clean(self) -> bool:
         return self._last == b"\n" and self._quotes % 2 == 0
-
-
-class _Hash:
-    """SHA-256 computed beside the decompression: both let other threads work meanwhile."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="strandline-hash")
-        self._under_way: deque[Future[None]] = deque()
-        self.size = 0
-
-    def update(self, block: bytes) -> None:
-        self._wait(_AHEAD)
-        self.size += len(block)
-        self._under_way.append(self._pool.submit(self._digest.update, block))
-
-    def hexdigest(self) -> str:
-        self._wait(0)
-        return self._digest.hexdigest()
-
-    def _wait(self, left: int) -> None:
-        while len(self._under_way) > left:
-            self._under_way.popleft().result()
-
-    def __enter__(self) -> _Hash:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()

@@ -87,7 +87,8 @@ def conclusion(result: Result) -> list[str]:
         f"Without decompressing it is {ratio(theirs / own)} as fast: {span(own)} against {span(theirs)}.",
         (
             f"Decompressing the archive alone, the floor, takes {span(floor)}, {floor / full:.0%} of the"
-            f" baseline; the increment takes {kept / floor:.2f} times the floor."
+            f" baseline; the increment, which begins where the day before ended, takes {kept / floor:.2f}"
+            " times the floor."
         ),
         at_work(result, full, floor),
         memory(result),
