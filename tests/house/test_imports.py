@@ -39,6 +39,7 @@ PLACES = {name: level for level, names in enumerate(LAYERS) for name in names}
 KINDS = {"engines": ("duckdb",), "sources": ("files",)}
 # May be imported from anywhere: `__version__` and the lazy public names.
 EVERYWHERE = "strandline"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -113,18 +114,35 @@ def test_the_compiler_imports_no_engine_library() -> None:
     assert not found
 
 
+def declared(dependencies: list[str]) -> set[str]:
+    """The names in requirements such as `duckdb>=2.0,<3`."""
+    return {re.split(r"[<>=\[~! ]", text)[0] for text in dependencies}
+
+
+def libraries_imported() -> Iterator[tuple[str, str]]:
+    """Place and name of every import of a library that is neither ours nor Python's."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            else:
+                continue
+            for name in (n.partition(".")[0] for n in names):
+                if name not in {*sys.stdlib_module_names, EVERYWHERE}:
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", name
+
+
 def test_every_library_that_is_imported_is_declared() -> None:
     """A library that comes with another one by chance is missing where that one is installed alone."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [text for texts in declared["optional-dependencies"].values() for text in texts]
-    named = {re.split(r"[<>=\[~! ]", text)[0] for text in [*declared["dependencies"], *extras]}
-    allowed = {*named, *sys.stdlib_module_names, EVERYWHERE}
-    found = {
-        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
-        for name in [getattr(node, "module", None) or node.names[0].name]
-        if name.partition(".")[0] not in allowed
-    }
+    extras = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    named = declared([*PROJECT["dependencies"], *extras])
+    found = {f"{where} {name}" for where, name in libraries_imported() if name not in named}
     assert not found, "\n".join(sorted(found))
+
+
+def test_every_library_that_is_declared_is_imported() -> None:
+    """Whoever installs Strandline gets no library that it does not use."""
+    unused = declared(PROJECT["dependencies"]) - {name for _, name in libraries_imported()}
+    assert not unused
