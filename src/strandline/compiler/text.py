@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 DIALECT = "duckdb"
+BATCH_NUMBER = "getvariable('strandline_batch')::BIGINT"
+"""The number of the batch being applied."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def same(keys: Sequence[str], left: str, right: str, right_prefix: str = "") -> 
 
 
 def batch() -> str:
-    """The number of the batch being applied."""
-    return f"getvariable('strandline_batch')::BIGINT AS {quote(BATCH)}"
+    """The column that tells which batch wrote a row."""
+    return f"{BATCH_NUMBER} AS {quote(BATCH)}"
 
 
 def ordering(terms: Iterable[Order], ids: Iterable[str] = ()) -> str:

@@ -213,7 +213,7 @@ class Warehouse:
         """
         self._writable()
         if views:
-            for suffix in ("_base", "_incremental", "_realtime"):
+            for suffix in definitions.VIEW_SUFFIXES:
                 self.held.refuse_taken(name + suffix, besides=name)
         settings: dict[str, object] = {
             "strict": strict,

@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from strandline.engines.base import Engine
 from strandline.record import query
 from strandline.schema import (
     Batch,
@@ -20,6 +22,7 @@ from strandline.schema import (
     Position,
     Reject,
     Run,
+    StageRun,
     TableRun,
     utc_now,
     uuid7,
@@ -153,7 +156,7 @@ class OpenBatch:
         return nothing and not self.warehouse.inbox.tables
 
 
-def naive(moment: Any) -> Any:
+def naive(moment: datetime) -> datetime:
     """UTC without the zone: how the record stores time."""
     return moment.replace(tzinfo=None)
 
@@ -206,52 +209,33 @@ def write_record(
     engine, now = b.warehouse.engine, naive(utc_now())
     rows_in = sum(t.inserted + t.deleted for t in tables)
     rows_out = sum(m.rows_out for m in models)
-    started = naive(b.batch.started_at)
-    engine.execute(
-        query("put_batch"),
-        [b.batch.seq, b.batch.batch_id, b.batch.kind, started, now, rows_in, rows_out, seconds],
-    )
-    runs = [r for m in models for r in m.stages]
-    if runs:
-        rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
-        values: list[Any] = []
-        for r in runs:
-            values += [
-                b.batch.batch_id,
-                r.model,
-                r.stage,
-                r.operator,
-                r.strategy,
-                r.reason,
-                r.rows_in,
-                r.rows_out,
-                r.seconds,
-                r.removing,
-            ]
-        engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
+    values = [b.batch.seq, b.batch.batch_id, b.batch.kind, naive(b.batch.started_at), now]
+    engine.execute(query("put_batch"), [*values, rows_in, rows_out, seconds])
+    write_stage_runs(engine, b.batch.batch_id, [run for m in models for run in m.stages])
     latest = [p.last_timestamp for p in b.positions if p.last_timestamp is not None]
     positions = json.dumps({p.source: dict(p.value) for p in b.positions}, default=str)
     last = naive(max(latest)) if latest else now
     engine.execute(query("put_checkpoint"), [uuid7(), b.batch.batch_id, last, now, b.batch.kind, positions])
 
 
-def write_checks(engine: Any, seq: int, found: Sequence[Parity], sample: float | None) -> None:
+def write_stage_runs(engine: Engine, batch_id: str, runs: Sequence[StageRun]) -> None:
+    """All stages of a batch, in one statement."""
+    if not runs:
+        return
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
+    values: list[object] = []
+    for run in runs:
+        values += [batch_id, run.model, run.stage, run.operator, run.strategy, run.reason]
+        values += [run.rows_in, run.rows_out, run.seconds, run.removing]
+    engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
+
+
+def write_checks(engine: Engine, seq: int, found: Sequence[Parity], sample: float | None) -> None:
     """What a comparison of models with their recompute gave, as of a batch."""
     now = naive(utc_now())
     for p in found:
-        values = [
-            uuid7(),
-            seq,
-            now,
-            p.model,
-            p.ok,
-            sample,
-            p.rows,
-            p.expected_rows,
-            p.missing,
-            p.extra,
-            p.seconds,
-        ]
+        values = [uuid7(), seq, now, p.model, p.ok, sample]
+        values += [p.rows, p.expected_rows, p.missing, p.extra, p.seconds]
         engine.execute(query("put_check"), values)
 
 
@@ -259,6 +243,6 @@ def new_batch(seq: int, kind: BatchKind) -> Batch:
     return Batch(uuid7(), seq, kind, utc_now())
 
 
-def bind_batch(engine: Any, seq: int) -> None:
+def bind_batch(engine: Engine, seq: int) -> None:
     """Make the batch's number visible to the prepared programs."""
     engine.execute(f"SET VARIABLE strandline_batch = {seq}")

@@ -18,6 +18,8 @@ from strandline.schema import Column, Schema
 
 LAYOUT = 3
 """Version of what stages store; models of another version are made anew by the first batch after opening."""
+VIEW_SUFFIXES = ("_base", "_incremental", "_realtime")
+"""Views beside a model's own, where its settings ask for them: by the kind of batch that wrote a row."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class ModelDefinition:
     """What was declared of a Python model's function; None for a query."""
     resolved: str = ""
     """What the query meant before columns were added that would give its names another meaning."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that users read: the model's own, and those of `VIEW_SUFFIXES` where it has them."""
+        more = VIEW_SUFFIXES if self.settings.get("views") else ()
+        return (self.name, *(self.name + suffix for suffix in more))
 
     def readable(self) -> Readable:
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)

@@ -66,12 +66,8 @@ class Holdings:
     def refuse_taken(self, name: str, besides: str = "") -> None:
         """Raises SchemaError where a name cannot be given; views beside a model (not `besides`) count too."""
         for model in self.models.values():
-            views = [f"{model.name}{s}".lower() for s in ("_base", "_incremental", "_realtime")]
-            if (
-                model.settings.get("views")
-                and name.lower() in views
-                and model.name.lower() != besides.lower()
-            ):
+            _, *views = (view.lower() for view in model.views)
+            if name.lower() in views and model.name.lower() != besides.lower():
                 raise SchemaError(f"{name!r} is a view of model {model.name}", hint="take another name.")
         if not name or "/" in name:
             raise SchemaError(f"{name!r} cannot be a name", hint="use letters, digits and underscores.")

@@ -15,14 +15,25 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from strandline.compiler.relations import quote
-from strandline.compiler.text import exact_hash, listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import (
+    BATCH_NUMBER,
+    batch,
+    exact_hash,
+    listed,
+    make,
+    minus,
+    plus,
+    same,
+    scratch,
+    stored,
+)
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import Column, TableRun
 from strandline.warehouse import superseded
 from strandline.warehouse.definitions import TableDefinition
+from strandline.warehouse.numbers import first_number, fresh_identity
 
-BATCH = "getvariable('strandline_batch')::BIGINT"
 RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
 """Key types whose ranges are compared by zone maps."""
 HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
@@ -120,7 +131,7 @@ def stage(
     file = file_id if file_id is not None else "NULL"
     sql = (
         f"INSERT INTO {Incoming(table).waiting} SELECT {', '.join(values)}, {op}, "
-        f"{seq}::BIGINT * 4294967296 + _order, {file}, {line} FROM incoming"
+        f"{first_number(f'{seq}::BIGINT')} + _order, {file}, {line} FROM incoming"
     )
     try:
         return engine.load(frame, sql)
@@ -162,7 +173,8 @@ def forget_since(engine: Engine, table: TableDefinition, seq: int) -> None:
     there = "SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = ?"
     with contextlib.suppress(EngineError):
         if engine.execute(there, [f"{table.stored} waiting"]):
-            engine.execute(f"DELETE FROM {Incoming(table).waiting} WHERE _seq >= {seq}::BIGINT * 4294967296")
+            since = first_number(f"{seq}::BIGINT")
+            engine.execute(f"DELETE FROM {Incoming(table).waiting} WHERE _seq >= {since}")
 
 
 def checked_frame(table: TableDefinition, frame: pa.Table, op: int) -> pa.Table:
@@ -298,7 +310,7 @@ def fill(engine: Engine, table: TableDefinition) -> None:
     """The first load, written once."""
     waiting = Incoming(table).waiting
     cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
-    rows = new_rows(table, f"FROM {waiting} AS l", fresh_rid("ORDER BY l._seq"))
+    rows = new_rows(table, f"FROM {waiting} AS l", fresh_identity("ORDER BY l._seq"))
     engine.execute(f"INSERT INTO {stored(table.stored)} ({cols}) {rows}")
     engine.execute(f"DROP TABLE {waiting}")
 
@@ -307,13 +319,8 @@ def new_rows(table: TableDefinition, source: str, rid: str) -> str:
     """Waiting rows `l` as stored rows."""
     names = listed(table.names, "l.")
     key = f"hash({listed(table.key or table.names, 'l.')})"
-    hidden = f"{rid} AS _rid, {key} AS _k, {row_hash(table, 'l.')} AS _h, {BATCH} AS _batch, l._file, l._line"
+    hidden = f"{rid} AS _rid, {key} AS _k, {row_hash(table, 'l.')} AS _h, {batch()}, l._file, l._line"
     return f"SELECT {names}, {hidden} {source}"
-
-
-def fresh_rid(order: str) -> str:
-    """Row identities grow with time, batch by batch."""
-    return f"({BATCH} * 4294967296 + row_number() OVER ({order}))"
 
 
 def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collection[str]) -> tuple[int, int]:
@@ -334,13 +341,13 @@ def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collecti
     if not table.append_only and not all_new(engine, table, facts):
         found = engine.execute(make(known, lookup(table, last, wanted)))
     if not found:
-        fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_rid("ORDER BY l._seq"))
+        fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_identity("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
     hashed = f"(SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last})"
     match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
     changed = "l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
     joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE {changed}"
-    rid = f"coalesce(t._rid, {fresh_rid('ORDER BY l._seq')})"
+    rid = f"coalesce(t._rid, {fresh_identity('ORDER BY l._seq')})"
     added = engine.execute(make(plus(table.stored), new_rows(table, joined, rid)))
     old = f"SELECT t.* FROM {known} AS t JOIN {hashed} AS l ON {match} WHERE l._op < 0 OR t._h <> l._h"
     removed = engine.execute(make(minus(table.stored), old))
@@ -419,8 +426,8 @@ def append(engine: Engine, table: TableDefinition, source: str) -> int:
     """Write a bag's new rows, once: its plus is a view of them, told by their identities."""
     cols, target = f"{listed(table.names)}, {HIDDEN_COLUMNS}", stored(table.stored)
     # identities of a bag need be new, not in order
-    count = engine.execute(f"INSERT INTO {target} ({cols}) {new_rows(table, source, fresh_rid(''))}")
+    count = engine.execute(f"INSERT INTO {target} ({cols}) {new_rows(table, source, fresh_identity())}")
     name = plus(table.stored).removeprefix("temp.")
-    rows = f"SELECT {cols} FROM {target} WHERE _rid > {BATCH} * 4294967296"
+    rows = f"SELECT {cols} FROM {target} WHERE _rid > {first_number(BATCH_NUMBER)}"
     engine.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
     return count

@@ -34,8 +34,8 @@ def create(engine: Engine, definition: ModelDefinition, plan: Plan | FunctionPla
 
 def drop(engine: Engine, held: Holdings, model: ModelDefinition) -> None:
     """Remove what `create` made."""
-    for suffix in ("", "_base", "_incremental", "_realtime") if model.settings.get("views") else ("",):
-        engine.execute(f"DROP VIEW IF EXISTS main.{quote(model.name + suffix)}")
+    for view in model.views:
+        engine.execute(f"DROP VIEW IF EXISTS main.{quote(view)}")
     if model.function is not None:
         engine.execute(f"DROP TABLE IF EXISTS {stored(model.table)}")
     else:

@@ -10,12 +10,13 @@ from strandline.compiler import Plan, Stage, programs
 from strandline.compiler.delicate import kind_of, shown
 from strandline.compiler.delta import Changed
 from strandline.compiler.relations import quote
-from strandline.compiler.text import Step, listed, stored
+from strandline.compiler.text import Step, batch, listed, stored
 from strandline.engines.base import Engine
 from strandline.schema import ModelRun, StageRun
 from strandline.units import counted
 from strandline.warehouse import costs
 from strandline.warehouse.definitions import ModelDefinition
+from strandline.warehouse.numbers import fresh_identity
 from strandline.warehouse.replacing import replace_rows
 
 BULK_ROWS = 50_000
@@ -83,9 +84,8 @@ def create(engine: Engine, plan: Plan, definition: ModelDefinition) -> None:
     if plan.full_reason:
         cols = listed(n for n, _, _ in definition.columns)
         engine.execute(
-            f"CREATE TABLE {stored(plan.output.table)} AS SELECT {cols}, row_number() OVER () + "
-            f"getvariable('strandline_batch')::BIGINT * 4294967296 AS _rid, hash({cols}) AS _k, "
-            f"getvariable('strandline_batch')::BIGINT AS _batch FROM ({plan.query}\n) AS q({cols})"
+            f"CREATE TABLE {stored(plan.output.table)} AS SELECT {cols}, {fresh_identity()} AS _rid, "
+            f"hash({cols}) AS _k, {batch()} FROM ({plan.query}\n) AS q({cols})"
         )
     for stage in plan.stages:
         for statement in programs.create(stage):
@@ -113,18 +113,14 @@ def view_statements(definition: ModelDefinition) -> list[str]:
         cols += ", b.batch_id AS incremental_batch_id, b.finished_at AS incremental_processed_at"
     where = f"({definition.where})" if definition.where else "TRUE"
     base = "(SELECT coalesce(max(batch_seq), 0) FROM strandline.batches WHERE kind = 'base')"
-    views = {"": where}
+    conditions = [where]
     if definition.settings.get("views"):
         is_base = f"(t._batch <= {base} OR b.kind IN ('base', 'rebuild'))"
-        views |= {
-            "_base": f"{where} AND {is_base}",
-            "_incremental": f"{where} AND NOT {is_base}",
-            "_realtime": where,
-        }
+        conditions += [f"{where} AND {is_base}", f"{where} AND NOT {is_base}", where]
     rows = f"SELECT {cols} FROM {source}"
     return [
-        f"CREATE VIEW main.{quote(definition.name + suffix)} AS {rows} WHERE {condition}"
-        for suffix, condition in views.items()
+        f"CREATE VIEW main.{quote(view)} AS {rows} WHERE {condition}"
+        for view, condition in zip(definition.views, conditions, strict=True)
     ]
 
 

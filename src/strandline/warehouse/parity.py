@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from strandline.compiler.relations import quote
 from strandline.compiler.text import exact_hash, listed, make
@@ -38,15 +39,7 @@ def compare(
     # evaluated once: sums of floating point differ from run to run in their last digits
     engine.execute(make("strandline_recompute", f"SELECT {cols} FROM ({recompute}\n) AS q({cols}){cut}"))
     rows, expected = (engine.execute(f"SELECT count(*) FROM ({s})") for s in sides.values())
-    typed = [(n, t) for n, _, t in definition.columns]
-    first, second = exact_hash(typed), exact_hash(typed, seed="1")
-    for name, text in sides.items():
-        hashes = f"SELECT {first} AS a, {second} AS b, count(*) AS n FROM ({text}) GROUP BY ALL"
-        engine.execute(make(f"{name}_hash", hashes))
-    for name, other in (("strandline_is", "strandline_ought"), ("strandline_ought", "strandline_is")):
-        differing = f"SELECT a, b FROM {name}_hash ANTI JOIN {other}_hash USING (a, b, n)"
-        where = f"({first}, {second}) IN (SELECT (a, b) FROM ({differing}))"
-        engine.execute(make(f"{name}_rows", f"SELECT {cols} FROM ({sides[name]}) WHERE {where}"))
+    keep_differing(engine, definition, sides)
     extra, missing, largest = closer(engine, definition)
     engine.execute("DROP TABLE strandline_recompute")
     examples = sample_rows(engine, missing, "missing") + sample_rows(engine, extra, "extra")
@@ -61,6 +54,20 @@ def compare(
         time.perf_counter() - started,
         tuple(examples),
     )
+
+
+def keep_differing(engine: Engine, definition: ModelDefinition, sides: Mapping[str, str]) -> None:
+    """Of two sides, SELECTs by name, the rows that are not as often in the other one: as NAME_rows."""
+    typed = [(n, t) for n, _, t in definition.columns]
+    first, second = exact_hash(typed), exact_hash(typed, seed="1")
+    for name, text in sides.items():
+        hashes = f"SELECT {first} AS a, {second} AS b, count(*) AS n FROM ({text}) GROUP BY ALL"
+        engine.execute(make(f"{name}_hash", hashes))
+    cols = listed(n for n, _ in typed)
+    for name, other in zip(sides, list(sides)[::-1], strict=True):
+        differing = f"SELECT a, b FROM {name}_hash ANTI JOIN {other}_hash USING (a, b, n)"
+        where = f"({first}, {second}) IN (SELECT (a, b) FROM ({differing}))"
+        engine.execute(make(f"{name}_rows", f"SELECT {cols} FROM ({sides[name]}) WHERE {where}"))
 
 
 def rounded(definition: ModelDefinition) -> str:

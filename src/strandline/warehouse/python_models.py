@@ -16,7 +16,7 @@ from typing import Any
 from strandline.compiler import Catalog, Readable
 from strandline.compiler.names import stage_table
 from strandline.compiler.relations import quote
-from strandline.compiler.text import DIALECT, listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import DIALECT, batch, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.errors import ConfigurationError, ModelError, StrictError, UnknownNameError, nearest
 from strandline.functions import ModelFunction
@@ -25,7 +25,8 @@ from strandline.warehouse.calling import called, evaluate, given
 from strandline.warehouse.definitions import ModelDefinition
 from strandline.warehouse.explain import Explanation, explained
 from strandline.warehouse.maintain import Change
-from strandline.warehouse.replacing import BATCH, replace_rows, same_keys, written
+from strandline.warehouse.numbers import fresh_identity
+from strandline.warehouse.replacing import replace_rows, same_keys, written
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def create(engine: Engine, made: FunctionPlan, definition: ModelDefinition) -> N
     cols = listed(n for n, _, _ in definition.columns)
     engine.execute(
         f"CREATE TABLE {stored(made.table)} AS "
-        f"SELECT {cols}, row_number() OVER () + {BATCH} * 4294967296 AS _rid, _k, {BATCH} AS _batch "
+        f"SELECT {cols}, {fresh_identity()} AS _rid, _k, {batch()} "
         f"FROM {new}"
     )
 
@@ -443,9 +444,7 @@ def rowwise(
     if engine.execute(make(minus(table), f"{rows} QUALIFY {copies}")) != expected:
         return None
     kept = f"(SELECT {cols} FROM {come} EXCEPT ALL SELECT {cols} FROM {gone})"
-    engine.execute(
-        make(plus(table), f"SELECT *, row_number() OVER () + {BATCH} * 4294967296 AS _rid FROM {kept} AS c")
-    )
+    engine.execute(make(plus(table), f"SELECT *, {fresh_identity()} AS _rid FROM {kept} AS c"))
     return written(engine, table, listed(names))
 
 

@@ -38,10 +38,8 @@ def drop_stored(engine: Engine, held: Holdings, names: Sequence[str]) -> None:
     drop_all(engine, held, [n for n in names if held.model(n).function is not None])
     for name in reversed([n for n in names if held.model(n).function is None]):
         pattern = f"{re.escape(name.lower())}\\.[0-9]+(\\.history|\\.head)?"
-        for view in (
-            ("", "_base", "_incremental", "_realtime") if held.model(name).settings["views"] else ("",)
-        ):
-            engine.execute(f"DROP VIEW IF EXISTS main.{quote(name + view)}")
+        for view in held.model(name).views:
+            engine.execute(f"DROP VIEW IF EXISTS main.{quote(view)}")
         for kind, listed in (("VIEW", "view"), ("TABLE", "table")):
             found = f"SELECT {listed}_name FROM duckdb_{listed}s() WHERE schema_name = 'strandline_state' "
             for (stored,) in engine.rows(f"{found} AND regexp_full_match({listed}_name, ?)", [pattern]):

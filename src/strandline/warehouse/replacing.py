@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from strandline.compiler.relations import quote
-from strandline.compiler.text import listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import BATCH_NUMBER, listed, make, minus, plus, same, scratch, stored
 from strandline.engines.base import Engine
-
-BATCH = "getvariable('strandline_batch')::BIGINT"
+from strandline.warehouse.numbers import fresh_identity
 
 
 def same_keys(keys: Iterable[str], left: str, right: str) -> str:
@@ -25,7 +24,7 @@ def replace_rows(
     """
     cols, old, fresh = listed(names), scratch(table, "old"), scratch(table, "fresh")
     copy = f"row_number() OVER (PARTITION BY {cols}"
-    rid = f"row_number() OVER () + {BATCH} * 4294967296"
+    rid = fresh_identity()
     there = f"SELECT {cols}, _rid, _k, {copy} ORDER BY _rid) AS _copy FROM {stored(table)} AS s{among}"
     if not engine.execute(make(old, there)):  # keys seen for the first time: nothing to compare with
         engine.execute(make(plus(table), f"SELECT *, {rid} AS _rid FROM {new}"))
@@ -52,5 +51,5 @@ def written(engine: Engine, table: str, cols: str) -> tuple[int, int]:
 
 def inserted(engine: Engine, table: str, cols: str) -> int:
     """Write the rows that came; how many."""
-    rows = f"SELECT {cols}, _rid, _k, {BATCH} FROM {plus(table)}"
+    rows = f"SELECT {cols}, _rid, _k, {BATCH_NUMBER} FROM {plus(table)}"
     return engine.execute(f"INSERT INTO {stored(table)} ({cols}, _rid, _k, _batch) {rows}")

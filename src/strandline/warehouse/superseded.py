@@ -12,6 +12,7 @@ from strandline.compiler.text import listed, make, minus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.record import query
 from strandline.warehouse.definitions import TableDefinition
+from strandline.warehouse.numbers import first_number
 
 NOTED = "strandline.superseded (file_id, key_hash)"
 
@@ -70,7 +71,7 @@ def seek(engine: Engine, table: TableDefinition, waiting: str) -> list[int]:
 def keep_sought(engine: Engine, table: TableDefinition, waiting: str, call: int) -> None:
     """Of the rows that the last call let wait, those of the keys that were sought."""
     here = f"SELECT 1 FROM {sought(table)} AS s WHERE {same(table.key, 's', 'w')}"
-    since = f"w._seq >= {call}::BIGINT * 4294967296"
+    since = f"w._seq >= {first_number(f'{call}::BIGINT')}"
     engine.execute(f"DELETE FROM {waiting} AS w WHERE {since} AND NOT EXISTS ({here})")
 
 
