@@ -143,7 +143,7 @@ class FakeBatch:
     def sought(self, table: str) -> list[int]:
         return []
 
-    def record_file(self, r: FileRecord) -> int:
+    def record_file(self, r: FileRecord, *, moved_from: str = "") -> int:
         file_id = self._number("SELECT coalesce(max(file_id), 0) + 1 FROM strandline.files")
         values = [file_id, r.source, r.table, r.path, r.size, r.sha256, 0, 0, "", r.modified_ns, self.seq]
         self.con.execute(f"INSERT INTO strandline.files VALUES ({', '.join('?' * 11)}, NULL)", values)

@@ -101,6 +101,15 @@ SELECT source, path FROM strandline.files WHERE file_id = ?;
 -- name: newest_file
 SELECT max(file_id) FROM strandline.files WHERE source = ? AND path = ?;
 
+-- name: move_file
+UPDATE strandline.files SET path = ? WHERE source = ? AND path = ?;
+
+-- name: move_rejects
+UPDATE strandline.quarantine SET file = ?
+WHERE table_name = ? AND file = ? AND batch_id IN (
+    SELECT b.batch_id FROM strandline.files f JOIN strandline.batches b USING (batch_seq)
+    WHERE f.source = ? AND f.path = ?);
+
 -- name: forget_superseded
 DELETE FROM strandline.superseded WHERE file_id = ?;
 

@@ -30,7 +30,7 @@ class PlannedFile:
     table: str
     path: str
     size: int
-    action: Literal["new", "replaces", "duplicate", "refused"]
+    action: Literal["new", "replaces", "duplicate", "moved", "refused"]
     reason: str = ""
 
 
@@ -113,12 +113,14 @@ def plan(
 
 def _planned(item: Work) -> PlannedFile:
     file = item.file
-    action: Literal["new", "replaces", "duplicate", "refused"] = (
+    action: Literal["new", "replaces", "duplicate", "moved", "refused"] = (
         "new" if item.file.replaces is None else "replaces"
     )
     reason = ""
     if file.problem:
         action, reason = "refused", file.problem
+    elif file.moved_from:
+        action, reason = "moved", f"it was {file.moved_from}"
     elif file.duplicate_of:
         action, reason = "duplicate", f"the same bytes as {file.duplicate_of}"
     return PlannedFile(file.source, file.table, file.path, file.size, action, reason)

@@ -38,7 +38,7 @@ class BatchWriter(Protocol):
         self, table: str, rows: pa.Table, *, file_id: int, lines: pa.Int64Array | None
     ) -> None: ...
 
-    def record_file(self, record: FileRecord) -> int: ...
+    def record_file(self, record: FileRecord, *, moved_from: str = "") -> int: ...
 
     def finish_file(self, file_id: int, rows: int, rejected: int, status: FileStatus) -> None: ...
 
@@ -160,7 +160,7 @@ def records(wh: Queryable, query: str) -> list[Mapping[str, Any]]:
 
 
 def ledger(wh: Ledger) -> list[FileRecord]:
-    """Of every path the newest version, and the newest that counts where that is an older one."""
+    """Of every path the newest version, and the newest that was not refused where that is an older one."""
     newest = wh.files()
     if all(r.status in COUNTING for r in newest):
         return newest
@@ -173,9 +173,9 @@ SELECT source, table_name AS table, path, size, sha256, rows, rejected, status, 
     coalesce(content, '') AS content
 FROM strandline.files
 QUALIFY row_number() OVER (PARTITION BY source, path ORDER BY file_id DESC) = 1
-     OR status IN ('applied', 'empty')
+     OR status <> 'quarantined'
         AND row_number() OVER (
-            PARTITION BY source, path, status IN ('applied', 'empty') ORDER BY file_id DESC) = 1
+            PARTITION BY source, path, status = 'quarantined' ORDER BY file_id DESC) = 1
 ORDER BY file_id
 """
 

@@ -64,6 +64,14 @@ class FileFaultError(Exception):
         self.refuse = refuse
 
 
+class CopiesError(Exception):
+    """A refused file makes copies of others, or not copies any more: begin again with this work."""
+
+    def __init__(self, work: list[Work]) -> None:
+        super().__init__("copies")
+        self.work = work
+
+
 def refresh(
     wh: Batches,
     sources: Iterable[Source],
@@ -92,14 +100,18 @@ def refresh(
             with wh.batch(kind=chosen) as batch:
                 for number, item in enumerate(work):
                     progress(number, len(work), item.file.path)
-                    take_in(batch, item)
+                    if take_in(batch, item) == "quarantined":
+                        judge_copies(item, work)
                 progress(len(work), len(work), "")
-                return_rows(batch, work, known, current, notice)
-                for position in positions(known, current, work):
+                renamed = moved(known, work)
+                return_rows(batch, work, renamed, current, notice)
+                for position in positions(renamed, current, work):
                     batch.position(position)
             return committed(batch)
         except FileFaultError as fault:
             work = without(work, fault, notice)
+        except CopiesError as found_copies:
+            work = found_copies.work
     return Run(None, chosen, started, time.monotonic() - clock)
 
 
@@ -179,7 +191,9 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
     Raises FileFaultError where the batch has to begin again without the file.
     """
     file = item.file
-    file_id = batch.record_file(record_of(file))
+    file_id = batch.record_file(record_of(file), moved_from=file.moved_from)
+    if file.moved_from:
+        return "applied"
     chunks = _chunks(item)
     first = next(chunks, None)
     if first is not None and first.file_rejected:
@@ -201,6 +215,34 @@ def take_in(batch: BatchWriter, item: Work) -> FileStatus:
     status: FileStatus = "duplicate" if file.duplicate_of else "applied" if rows or rejected else "empty"
     batch.finish_file(file_id, rows, rejected, status)
     return status
+
+
+def judge_copies(refused: Work, work: Sequence[Work]) -> None:
+    """What became of copies when a file is refused. Raises CopiesError where that is not what was thought.
+
+    What the file's last good version said stays, so files that say the same are its copies now. Files
+    with the refused bytes themselves are copies of nothing: each is refused like it.
+    """
+    path, digest = refused.file.path, refused.file.sha256
+    if digest:
+        judged = [_judged(i, path, digest) if i.source.name == refused.source.name else i for i in work]
+        if judged != list(work):
+            raise CopiesError(judged)
+
+
+def _judged(item: Work, path: str, digest: str) -> Work:
+    file = item.file
+    if file.copy_if_refused == path and not file.duplicate_of:
+        return replace(item, file=replace(file, duplicate_of=path))
+    if file.duplicate_of == path and file.sha256 == digest:
+        return replace(item, file=replace(file, duplicate_of=""))
+    return item
+
+
+def moved(known: Sequence[FileRecord], work: Sequence[Work]) -> list[FileRecord]:
+    """The ledger with the new names of files that were moved."""
+    names = {(i.file.source, i.file.moved_from): i.file.path for i in work if i.file.moved_from}
+    return [replace(r, path=names.get((r.source, r.path), r.path)) for r in known]
 
 
 def apply_chunk(batch: BatchWriter, file: PendingFile, file_id: int, chunk: Chunk) -> None:
@@ -244,10 +286,18 @@ def _as_recorded(
     others = [r for r in known if (r.source, r.path) != (record.source, record.path)]
     own = [s for s in sources if s.name == record.source]
     found = [w for w in pending(own, others, notice) if w.file.path == record.path]
-    if not found:
-        notice(f"{record.path} is gone: rows of table {record.table} that it had too cannot come back")
     same = found and found[0].file.sha256 == record.sha256
+    refused = any(_same_refused(r, record, found) for r in known)
+    if not found or refused:
+        state = "gone" if not found else "not as it was taken in"
+        notice(f"{record.path} is {state}: rows of table {record.table} that it had too cannot come back")
     return replace(found[0], file=replace(found[0].file, duplicate_of="")) if same else None
+
+
+def _same_refused(entry: FileRecord, record: FileRecord, found: Sequence[Work]) -> bool:
+    """Whether the ledger says that what is in a file's place now was refused."""
+    here = (entry.source, entry.path) == (record.source, record.path)
+    return here and entry.status == "quarantined" and any(w.file.sha256 == entry.sha256 for w in found)
 
 
 def _bring_back(batch: BatchWriter, replaced: Work, older: Work, file_id: int) -> None:

@@ -19,8 +19,10 @@ class PendingFile:
 
     `path` is relative to the source's folder, with forward slashes: the name the ledger uses.
     `replaces` is the ledger's record of the same path with other content. `duplicate_of` names
-    another path of this source that holds the same bytes and counts already; such a file reads as
-    nothing. `problem` says why the file can not be opened at all ("" where it can). `follows` are the
+    another path of this source that holds the same bytes and counts already, `moved_from` the path
+    that this very file had before; such files read as nothing. `copy_if_refused` is a path whose last
+    good version held the same bytes: it is to be replaced, and where it is refused instead, this file
+    is its copy. `problem` says why the file can not be opened at all ("" where it can). `follows` are the
     ledger's records of its folder, oldest first, where each file holds what the former ones held.
     """
 
@@ -34,6 +36,8 @@ class PendingFile:
     replaces: FileRecord | None = None
     duplicate_of: str = ""
     problem: str = ""
+    moved_from: str = ""
+    copy_if_refused: str = ""
     follows: tuple[FileRecord, ...] = ()
 
 

@@ -18,7 +18,7 @@ from strandline.errors import InputError
 from strandline.schema import Column, FileRecord, Schema
 from strandline.sources import landing
 from strandline.sources.base import Chunk, PendingFile
-from strandline.sources.ledger import Ledger, Looked, pending
+from strandline.sources.ledger import Copies, Ledger, Looked, moves, pending
 from strandline.sources.options import FilesOptions, options_from
 
 if TYPE_CHECKING:
@@ -58,23 +58,35 @@ class FilesSource:
         """
         known = Ledger.of(self.name, ledger)
         settle = round(self.options.settle_seconds * landing.SECOND)
+        entries = self._entries()
         looked = [
             Looked(e, *self._hash(e, known.latest.get(e.path), now_ns))
-            for e in self._entries()
+            for e in entries
             if landing.settled_at(e, settle, now_ns) <= now_ns
         ]
-        found = pending(
-            [one for one in looked if one.digest or one.problem],
-            known,
-            (self.name, self.table),
-            skip_copies=self.options.skip_same_content,
-            keyed=bool(self.schema.key),
-        )
-        if not self.options.cumulative:
-            return found
-        from strandline.sources import cumulative
+        looked = [one for one in looked if one.digest or one.problem]
+        names, copies = (self.name, self.table), self._copies()
+        if self.options.cumulative:
+            from strandline.sources import cumulative
 
-        return cumulative.newest(found, known)
+            return cumulative.newest(pending(looked, known, names, copies), known)
+        moved = (
+            moves(looked, known, names, {e.path for e in entries}) if self.options.skip_same_content else []
+        )
+        return moved + pending(looked, known.after(moved), names, copies)
+
+    def _copies(self) -> Copies:
+        """Which files are passed over as copies.
+
+        Rows of a keyed table replace each other, so a copy stands in its own place: it is read like any
+        other file. Of a cumulative folder only the newest content can be repeated for nothing. Where
+        no row replaces another, a content counts once.
+        """
+        if not self.options.skip_same_content:
+            return "none"
+        if not self.schema.key or self.schema.append_only:
+            return "all"
+        return "newest" if self.options.cumulative else "none"
 
     def next_look_ns(self, now_ns: int) -> int | None:
         """When the files left alone as just written could be complete; None where there are none."""
@@ -87,16 +99,16 @@ class FilesSource:
 
         Raises InputError where the file vanished or changed since it was listed.
         """
-        if file.problem or file.duplicate_of:
+        if file.problem or file.duplicate_of or file.moved_from:
             return ()
         prepared = self._prepare(file)
         return prepared.plan.new if prepared.plan is not None else ()
 
     def read(self, file: PendingFile) -> Iterator[Chunk]:
-        """The file's rows in chunks; none for a duplicate or a header alone. See `Source.read`."""
+        """The file's rows in chunks; none for a copy, a moved file or a header alone. See `Source.read`."""
         from strandline.sources import assemble
 
-        if file.duplicate_of:
+        if file.duplicate_of or file.moved_from:
             return
         prepared = None if file.problem else self._prepare(file)
         if prepared is None or prepared.problem:

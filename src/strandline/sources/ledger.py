@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from strandline.schema import FileRecord
 from strandline.sources.base import PendingFile
 from strandline.sources.landing import Entry
+
+Copies = Literal["all", "newest", "none"]
+"""Whose copies are passed over: those of every content that counts, of the newest alone, of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +34,35 @@ class Ledger:
     def of(cls, source: str, records: Sequence[FileRecord]) -> Ledger:
         """The records of one source, in any order."""
         own = sorted((r for r in records if r.source == source), key=lambda r: r.file_id)
-        counting = {r.path: r for r in own if r.status in ("applied", "empty") and r.sha256}
+        taken = {r.path: r for r in own if r.status != "quarantined" and r.sha256}
+        # A file that became a copy has given up what it held before.
+        counting = {path: r for path, r in taken.items() if r.status != "duplicate"}
         return cls({r.path: r for r in own}, counting)
+
+    def after(self, moved: Sequence[PendingFile]) -> Ledger:
+        """The same with the new names of files that were moved."""
+        names = {file.moved_from: file.path for file in moved}
+        return Ledger(_renamed(self.latest, names), _renamed(self.counting, names))
+
+
+def _renamed(records: dict[str, FileRecord], names: dict[str, str]) -> dict[str, FileRecord]:
+    return {(to := names.get(path, path)): replace(r, path=to) for path, r in records.items()}
 
 
 @dataclass(slots=True)
 class _Content:
-    """The contents that count, by hash with the path they came under, and the newest of them."""
+    """The contents that count, by hash with the path they came under, and the newest of them.
+
+    `replaced` are those that count as long as their files are not replaced, which is about to happen.
+    """
 
     paths: dict[str, str]
     newest: str
+    replaced: dict[str, str]
 
-    def copy_of(self, digest: str, path: str, keyed: bool) -> str:
-        """The other path that makes this content a copy, "" where it is none.
-
-        Rows of a keyed table replace each other, so content that was followed by other content means
-        something when it comes again: there only the newest content can be repeated for nothing.
-        """
-        if keyed and digest != self.newest:
+    def copy_of(self, digest: str, path: str, copies: Copies) -> str:
+        """The other path that makes this content a copy, "" where it is none."""
+        if copies == "none" or (copies == "newest" and digest != self.newest):
             return ""
         other = self.paths.get(digest, "")
         return other if other != path else ""
@@ -58,7 +73,7 @@ class _Content:
 
 
 def pending(
-    looked: Sequence[Looked], ledger: Ledger, names: tuple[str, str], *, skip_copies: bool, keyed: bool
+    looked: Sequence[Looked], ledger: Ledger, names: tuple[str, str], copies: Copies
 ) -> list[PendingFile]:
     """The files that are not in the ledger in this content, in the order given.
 
@@ -69,14 +84,37 @@ def pending(
     found: list[PendingFile] = []
     for one in looked:
         known = ledger.latest.get(one.entry.path)
-        copy = content.copy_of(one.digest, one.entry.path, keyed) if skip_copies and one.digest else ""
-        again = known is not None and known.status == "duplicate" and skip_copies
+        copy = content.copy_of(one.digest, one.entry.path, copies) if one.digest else ""
+        again = known is not None and known.status == "duplicate"
         if known is not None and _same(one, known) and not (again and one.digest not in content.paths):
             continue
         replaces = ledger.counting.get(one.entry.path, known)
-        found.append(_file(one, names, replaces, copy))
+        doubtful = "" if copy or copies == "none" else content.replaced.get(one.digest, "")
+        made = _file(one, names)
+        found.append(replace(made, replaces=replaces, duplicate_of=copy, copy_if_refused=doubtful))
         if one.digest and not copy:
             content.take(one.digest, one.entry.path)
+    return found
+
+
+def moves(
+    looked: Sequence[Looked], ledger: Ledger, names: tuple[str, str], present: Collection[str]
+) -> list[PendingFile]:
+    """Files that are in the ledger under a name that is gone, with their content and time of change.
+
+    `present` are the paths of all entries, those that are still being written among them.
+    """
+    gone = {
+        (r.sha256, r.modified_ns): path
+        for path, r in ledger.latest.items()
+        if path not in present and ledger.counting.get(path) is r
+    }
+    found = []
+    for one in looked:
+        if one.digest and one.entry.path not in ledger.latest:
+            former = gone.pop((one.digest, one.entry.modified_ns), "")
+            if former:
+                found.append(replace(_file(one, names), moved_from=former))
     return found
 
 
@@ -88,18 +126,20 @@ def _same(one: Looked, known: FileRecord) -> bool:
 
 
 def _content(looked: Sequence[Looked], ledger: Ledger) -> _Content:
-    """What counts once the files that changed are taken back."""
+    """What counts once the files that changed are taken back: not those already refused as they are."""
     changed = {one.entry.path for one in looked if one.digest} - {
         one.entry.path
         for one in looked
-        if (record := ledger.counting.get(one.entry.path)) is not None and record.sha256 == one.digest
+        if (record := ledger.latest.get(one.entry.path)) is not None and record.sha256 == one.digest
     }
     newest = max(ledger.counting.values(), key=lambda r: r.file_id, default=None)
     kept = {r.sha256: r.path for r in ledger.counting.values() if r.path not in changed}
-    return _Content(kept, newest.sha256 if newest is not None and newest.path not in changed else "")
+    replaced = {r.sha256: r.path for r in ledger.counting.values() if r.path in changed}
+    known = newest.sha256 if newest is not None and newest.path not in changed else ""
+    return _Content(kept, known, replaced)
 
 
-def _file(one: Looked, names: tuple[str, str], replaces: FileRecord | None, copy: str) -> PendingFile:
+def _file(one: Looked, names: tuple[str, str]) -> PendingFile:
     entry = one.entry
     return PendingFile(
         *names,
@@ -108,7 +148,5 @@ def _file(one: Looked, names: tuple[str, str], replaces: FileRecord | None, copy
         entry.size,
         entry.modified_ns,
         one.digest,
-        replaces,
-        copy,
-        one.problem,
+        problem=one.problem,
     )

@@ -88,11 +88,14 @@ class OpenBatch:
         wh = self.warehouse
         wh.inbox.bring_back(wh.held.table(table), rows, file_id=file_id, lines=lines)
 
-    def record_file(self, record: FileRecord) -> int:
+    def record_file(self, record: FileRecord, *, moved_from: str = "") -> int:
         """Write a file into the ledger; its id marks the rows it brings.
 
-        What was held back of its former versions is held no longer.
+        What was held back of its former versions is held no longer. A file that was `moved_from`
+        another path is in the ledger: all its versions, and what is held back of them, get the new name.
         """
+        if moved_from:
+            return self._move(record, moved_from)
         file_id = self.warehouse.engine.execute(query("next_file_id"))
         values = [file_id, record.source, record.table, record.path, record.size, record.sha256, record.rows]
         values += [record.rejected, record.status, record.modified_ns, self.batch.seq, naive(utc_now())]
@@ -100,6 +103,13 @@ class OpenBatch:
         self._replace_rejects(record.table, record.source, record.path)
         self.files[file_id] = record
         return file_id
+
+    def _move(self, record: FileRecord, former: str) -> int:
+        engine, source, to = self.warehouse.engine, record.source, record.path
+        engine.execute(query("move_rejects"), [to, record.table, former, source, former])
+        engine.execute(query("move_file"), [to, source, former])
+        newest: int = engine.execute(query("newest_file"), [source, to])
+        return newest
 
     def finish_file(self, file_id: int, rows: int, rejected: int, status: FileStatus) -> None:
         """What became of a file's rows."""
