@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from strandline.record import queries
+
 ROOT = Path(__file__).parents[2]
 # Absolute paths of somebody's own machine; the rest of the file system is everybody's.
 PRIVATE = re.compile(r"(?<![\w.:/-])/(?:home|root|Users|work|workspace)/\w")
 UPWARDS = re.compile(r"(?<![\w./])(?:\.\./)+[\w.-]+")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".sql", ".test", ".html", ".svg", ".txt", ".json", ""}
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".sql", ".slt", ".plan", ".html", ".svg", ".txt", ".json", ""}
 
 
 def tracked() -> list[Path]:
@@ -57,6 +59,11 @@ def test_links_lead_somewhere(path: Path) -> None:
     targets = [t for t in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in t]
     gone = [t for t in targets if not t.startswith("#") and not (path.parent / t.split("#")[0]).exists()]
     assert not gone
+
+
+def test_every_statement_of_the_record_is_used() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert not [name for name in queries() if f'"{name}"' not in text]
 
 
 def test_the_changelog_has_an_entry_for_this_version() -> None:

@@ -22,6 +22,12 @@ def query(name: str) -> str:
     return queries()[name]
 
 
+def insertion(name: str, rows: int) -> str:
+    """A named INSERT … VALUES for this many rows at once, their parameters one row after the other."""
+    text = query(name).removesuffix(";")
+    return text + f", {text.partition('VALUES ')[2]}" * (rows - 1)
+
+
 def statements(name: str) -> list[str]:
     """A named group of statements, one by one."""
     return [s for s in (p.strip() for p in queries()[name].split(";")) if s]

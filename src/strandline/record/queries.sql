@@ -64,10 +64,6 @@ INSERT INTO strandline.stage_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: put_checkpoint
 INSERT INTO strandline.checkpoints VALUES (?, ?, ?, ?, ?, 'committed', ?);
 
--- name: last_checkpoint
-SELECT checkpoint_id, batch_id, last_processed_timestamp, last_update_time, process_type, status, positions
-FROM strandline.checkpoints ORDER BY last_update_time DESC, checkpoint_id DESC LIMIT 1;
-
 -- name: put_check
 INSERT INTO strandline.checks VALUES (?, ?, ?, 'parity', ?, ?, ?, ?, ?, ?, ?, ?);
 
@@ -117,8 +113,12 @@ DELETE FROM strandline.superseded WHERE file_id = ?;
 DELETE FROM strandline.superseded
 WHERE file_id IN (SELECT file_id FROM strandline.files WHERE lower(table_name) = lower(?));
 
--- name: put_reject
-INSERT INTO strandline.quarantine VALUES (?, ?, ?, ?, ?, ?, ?, 'held', ?);
+-- name: put_rejects
+INSERT INTO strandline.quarantine
+SELECT quarantine_id, batch_id, table_name, file, line, reason, raw, 'held', quarantined_at FROM incoming;
+
+-- name: count_held
+SELECT count(*) FROM strandline.quarantine WHERE status = 'held';
 
 -- name: release_reject
 UPDATE strandline.quarantine SET status = 'released' WHERE quarantine_id = ?;

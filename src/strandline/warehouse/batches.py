@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from strandline.engines.base import Engine
-from strandline.record import query
+from strandline.record import insertion, query
 from strandline.schema import (
     Batch,
     BatchKind,
@@ -131,16 +131,16 @@ class OpenBatch:
 
         now = naive(utc_now())
         columns = {
-            "id": [uuid7() for _ in rejects],
+            "quarantine_id": [uuid7() for _ in rejects],
+            "batch_id": [self.batch.batch_id] * len(rejects),
             "table_name": [r.table for r in rejects],
             "file": [r.file for r in rejects],
             "line": [r.line for r in rejects],
             "reason": [r.reason for r in rejects],
             "raw": [r.raw for r in rejects],
+            "quarantined_at": [now] * len(rejects),
         }
-        row = f"id, '{self.batch.batch_id}', table_name, file, line, reason, raw, 'held', TIMESTAMP '{now}'"
-        text = f"INSERT INTO strandline.quarantine SELECT {row} FROM incoming"
-        self.warehouse.engine.load(pa.table(columns), text)
+        self.warehouse.engine.load(pa.table(columns), query("put_rejects"))
         self.quarantined += len(rejects)
 
     def release(self, quarantine_ids: Sequence[str]) -> None:
@@ -150,8 +150,7 @@ class OpenBatch:
 
     def _replace_rejects(self, table: str, source: str, path: str) -> None:
         if self._may_hold is None:
-            held = "SELECT count(*) FROM strandline.quarantine WHERE status = 'held'"
-            self._may_hold = bool(self.warehouse.engine.execute(held))
+            self._may_hold = bool(self.warehouse.engine.execute(query("count_held")))
         if self._may_hold:
             self.warehouse.engine.execute(query("replace_rejects"), [table, path, source, path])
 
@@ -232,12 +231,11 @@ def write_stage_runs(engine: Engine, batch_id: str, runs: Sequence[StageRun]) ->
     """All stages of a batch, in one statement."""
     if not runs:
         return
-    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(runs))
     values: list[object] = []
     for run in runs:
         values += [batch_id, run.model, run.stage, run.operator, run.strategy, run.reason]
         values += [run.rows_in, run.rows_out, run.seconds, run.removing]
-    engine.execute(f"INSERT INTO strandline.stage_runs VALUES {rows}", values)
+    engine.execute(insertion("put_stage_run", len(runs)), values)
 
 
 def write_checks(engine: Engine, seq: int, found: Sequence[Parity], sample: float | None) -> None:
