@@ -22,6 +22,7 @@ from strandline.compiler.passes.merge_projections import merge_projections
 from strandline.compiler.passes.nest_windows import nest_windows
 from strandline.compiler.passes.prune import prune
 from strandline.compiler.passes.push_filters import push_filters
+from strandline.compiler.passes.split_distinct import split_distinct
 from strandline.compiler.passes.top_k import top_k
 from strandline.compiler.plan import Output, Plan, Stage
 from strandline.compiler.qualify import parse, qualified
@@ -55,6 +56,7 @@ PASSES: tuple[Pass, ...] = (
     lift_projections,
     merge_projections,
     top_k,
+    split_distinct,
 )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from strandline.compiler import relations as r
+from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.delta import Changed, render
 from strandline.compiler.finish import finish, replace_rows
 from strandline.compiler.plan import Stage
@@ -186,14 +187,21 @@ def peak(name: str, total: Accumulator, call: exp.Expr, condition: str) -> Accum
 
 
 def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
-    """min/max(arg): merged on insertion; reread when a value as extreme as the kept one leaves."""
+    """min/max(arg): merged on insertion; reread when a value as extreme as the kept one leaves.
+
+    Not where one as extreme comes with the same change. Of values that are equal and not the same the
+    one that is left has to be found, so they are read.
+    """
     value, function = sql(call.this), "min" if isinstance(call, exp.Min) else "max"
     sign = "<=" if function == "min" else ">="
     base = f"{function}({value}) FILTER (WHERE {condition})"
     come, gone = (f"{function}({value}) FILTER (WHERE _w {side} 0 AND {condition})" for side in "><")
     better = f"d.{{i}} {'<' if function == 'min' else '>'} o.{{n}}"
     merge = f"CASE WHEN o.{{n}} IS NULL OR {better} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
-    return Accumulator(name, base, come, gone, merge, f"{{r}} {sign} o.{{n}}")
+    redo = f"{{r}} {sign} o.{{n}}"
+    if not kind_of_expression(call.this):
+        redo = f"{redo} AND NOT coalesce(d.{{i}} {sign} {{r}}, FALSE)"
+    return Accumulator(name, base, come, gone, merge, redo)
 
 
 def value(out: r.Out) -> str:
@@ -376,5 +384,6 @@ def redo_condition(stage: Stage, *, removing: bool) -> str:
         if a.removed is None:
             terms.append(f"d.{r.quote(a.name + '!')}")
         elif a.redo:
-            terms.append(a.redo.format(n=r.quote(a.name), r=f"d.{r.quote(a.name + '-')}"))
+            names = {"n": r.quote(a.name), "i": r.quote(a.name + "+")}
+            terms.append(a.redo.format(r=f"d.{r.quote(a.name + '-')}", **names))
     return " OR ".join(f"coalesce({t}, FALSE)" for t in terms)

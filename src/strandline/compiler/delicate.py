@@ -30,6 +30,13 @@ def kind_of(type_: str) -> str:
     return "text" if nested or upper == "INTERVAL" else ""
 
 
+def kind_of_expression(expr: exp.Expr) -> str:
+    """What tells apart equal values of an expression; their text where its type is not known."""
+    if expr.type is None or expr.type.this == exp.DataType.Type.UNKNOWN:
+        return "text"
+    return kind_of(expr.type.sql(dialect=DIALECT))
+
+
 def shown(name: str, kind: str, prefix: str = "") -> str:
     """An expression that differs for equal values that are not the same."""
     column = f"{prefix}{r.quote(name)}"
@@ -101,6 +108,4 @@ def of_expression(expr: exp.Expr, below: Kinds) -> str:
         return below.get(expr.name, "")
     if not any(c.name in below for c in expr.find_all(exp.Column)):
         return ""
-    if expr.type is None or expr.type.this == exp.DataType.Type.UNKNOWN:
-        return "text"
-    return kind_of(expr.type.sql(dialect=DIALECT))
+    return kind_of_expression(expr)
