@@ -116,6 +116,13 @@ class Watcher:
             self._turn_away()
         return task.result.result()
 
+    def round(self) -> Run:
+        """One round of work, shown like any other; for `submit`, as the writer's owner alone may do it."""
+        run = self._refresh()
+        if run.changed:
+            self._on_run(run)
+        return run
+
     def _receive(self, wait: float) -> None:
         try:
             item = self._inbox.get(timeout=max(0.0, min(wait, self._timing.poll)))

@@ -174,7 +174,11 @@ class Pipeline:
         With `max_files_per_batch` there may be several: `on_run` sees each, the last is returned.
         `on_file` is told how many of a batch's files are in, how many there are, and which is read now.
         Files written a moment ago are waited for, up to a second; those that still grow are left alone.
+        While another process watches, that one does it; raises LockedError where the project's tables or
+        models were edited since it was started, or a `kind` is asked for.
         """
+        if kind is None and self._is_watched():
+            return self._ask_watcher(on_run)
         self.prepare()
         self._settle()
         run = following = self._refresh(kind, self._notice, progress=on_file)
@@ -186,6 +190,27 @@ class Pipeline:
                 break
             following = self._refresh(None, self._notice, progress=on_file)
         self._check()
+        return run
+
+    def _is_watched(self) -> bool:
+        """Whether another process holds the warehouse, watches, and answers."""
+        path = self.config.warehouse.path
+        if self._warehouse is not None or not local.is_file(path):
+            return False
+        holder = local.holder_of(path)
+        return holder is not None and holder.alive and holder.role == "watch" and local.answers(path)
+
+    def _ask_watcher(self, on_run: Callable[[Run], None] | None) -> Run:
+        """What the watching process makes of what is waiting: the last batch, or none that changes anything."""
+        path, planned = self.config.warehouse.path, self.plan()
+        if planned.edited:
+            raise local.locked(path, why="the project was edited since it was started")
+        run = following = cast("Run", local.ask(path, "run", {}))
+        while following.changed:
+            run = following
+            if on_run is not None:
+                on_run(run)
+            following = cast("Run", local.ask(path, "run", {}))
         return run
 
     def _check(self) -> None:
@@ -360,7 +385,8 @@ class Pipeline:
         return self._writer().submit(lambda: self.release(**chosen))
 
     def _serve_run(self, _: Reading, __: Mapping[str, Any]) -> Any:
-        return self._writer().submit(self._watched_batch)
+        watcher = self._writer()
+        return watcher.submit(watcher.round)
 
     def _writer(self) -> Watcher:
         """The loop that owns the writer: only its thread may write."""

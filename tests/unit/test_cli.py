@@ -355,6 +355,19 @@ def test_reading_while_watch_holds_the_file(project: Path) -> None:
         assert strandline("verify", "shipment_current", cwd=project).returncode == 0
 
 
+def test_a_watching_process_does_a_run(project: Path) -> None:
+    from strandline.demo import watching
+
+    with watching(project):
+        done = strandline("run", "--json", cwd=project)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["batch_id"] is None
+        (project / "models" / "more.sql").write_text("SELECT count(*) AS n FROM packages")
+        done = strandline("run", cwd=project)
+        assert done.returncode == 1
+        assert "the project was edited since it was started" in done.stderr
+
+
 def test_no_colour_where_there_is_no_terminal(project: Path) -> None:
     for words in (("status",), ("query", "SELECT 1"), ("explain", "nothing")):
         done = strandline(*words, cwd=project)

@@ -55,6 +55,7 @@ def test_whole_blocks_and_single_lines_take_the_same_values(tmp_path: Path) -> N
     ("line", "reason"),
     [
         ("nope", "it is not JSON: Expecting value at character 1"),
+        ('{"id": "x', "it is not JSON: Unterminated string starting at character 8"),
         ('{"id":2', "it is not JSON"),
         ('{"id":2}{"id":3}', "Extra data"),
         ("[1]", "it holds a list, expected one JSON object"),

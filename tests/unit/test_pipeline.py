@@ -338,7 +338,8 @@ def test_watching_reading_and_being_killed(folder: Path) -> None:
 
         with Pipeline.load(folder) as mine:
             with pytest.raises(sl.LockedError, match=rf"held by watch \(process {process.pid}"):
-                mine.run()
+                mine.run("base")
+            assert not mine.run().changed
             status = mine.status()
             assert status.holder is not None
             assert status.holder.pid == process.pid

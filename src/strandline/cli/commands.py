@@ -124,6 +124,7 @@ def watch(directory: Path | None = None, /, *, project: ProjectDir = None, json:
 
     folder = project_folder(directory, project)
     with Pipeline.load(folder, role="watch", notice=output.say_plain) as pipeline:
+        pipeline.prepare()
         output.say_plain(f"watching {folder}; Ctrl-C stops")
         received = pipeline.watch(on_run=views.watched(json), on_error=views.show_retry)
     return INTERRUPTED if received == signal.SIGINT else 0

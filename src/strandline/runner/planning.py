@@ -57,8 +57,12 @@ class RunPlan:
     @property
     def empty(self) -> bool:
         """Whether the run would change nothing."""
-        idle = all(m.action == "keep" for m in self.models)
-        return idle and not (self.files or self.tables or self.columns)
+        return not (self.files or self.edited)
+
+    @property
+    def edited(self) -> bool:
+        """Whether tables or models would be created, changed or dropped."""
+        return bool(self.tables or self.columns) or any(m.action != "keep" for m in self.models)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

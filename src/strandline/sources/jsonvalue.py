@@ -38,7 +38,7 @@ def fields_of(line: bytes) -> Fields | str:
     except RecursionError:
         return "it is nested too deeply"
     except json.JSONDecodeError as error:
-        return f"it is not JSON: {error.msg} at character {error.pos + 1}"
+        return f"it is not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
     except ValueError as error:
         return f"it is not JSON: {error}"
     if not isinstance(value, Object):
