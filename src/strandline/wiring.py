@@ -201,7 +201,7 @@ class Pipeline:
         return holder is not None and holder.alive and holder.role == "watch" and local.answers(path)
 
     def _ask_watcher(self, on_run: Callable[[Run], None] | None) -> Run:
-        """What the watching process makes of what is waiting: the last batch, or none that changes anything."""
+        """What the watching process makes of what is waiting: the last batch, or one of no change."""
         path, planned = self.config.warehouse.path, self.plan()
         if planned.edited:
             raise local.locked(path, why="the project was edited since it was started")
