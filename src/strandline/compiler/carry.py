@@ -157,11 +157,19 @@ def last(stage: Stage, f: r.Out, _how: Reach) -> str:
     return over(stage, f)
 
 
+def nth(stage: Stage, f: r.Out, how: Reach) -> str:
+    """What it was, if the head has n rows; else heads and new rows are the whole partition."""
+    by = partition(stage).strip()
+    kept = f"any_value(CASE WHEN _was = 1 THEN {was(f)} END) OVER ({by})"
+    return f"CASE WHEN count(_was) OVER ({by}) >= {how.back} THEN {kept} ELSE {over(stage, f)} END"
+
+
 VALUES: dict[str, Callable[[Stage, r.Out, Reach], str]] = {
     "avg": average,
     "rank": rank,
     "dense_rank": dense_rank,
     "last": last,
+    "nth": nth,
 }
 
 

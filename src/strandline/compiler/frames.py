@@ -153,7 +153,18 @@ def framed(call: exp.Expr, frame: Frame, ignoring: bool) -> Reach | str:
         return Reach("first_ignoring" if ignoring else "first", peers=peers)
     if isinstance(call, exp.LastValue):
         return Reach("last_ignoring" if ignoring else "last", peers=peers)
+    if isinstance(call, exp.NthValue):
+        return nth(call, peers, ignoring)
     return running(call, peers)
+
+
+def nth(call: exp.NthValue, peers: bool, ignoring: bool) -> Reach | str:
+    """The n-th row of a partition: a head of n rows is all of a partition that is shorter."""
+    place = call.args.get("offset")
+    text = place.name if isinstance(place, exp.Literal) and place.is_int else ""
+    if peers or ignoring or not text.isdigit() or int(text) < 1:
+        return "nth_value is carried with a constant place in a total order, without IGNORE NULLS"
+    return Reach("nth", back=int(text))
 
 
 def running(call: exp.Expr, peers: bool) -> Reach | str:

@@ -24,7 +24,10 @@ ADDED = ("sum", "count", "min", "max", "avg", "count_star", "bool_or")
 
 @dataclass(frozen=True)
 class Keys:
-    """The common partition and order by the bottom's names, which the levels above may rename."""
+    """The common partition and order by the bottom's names, which the levels above may rename.
+
+    The order is `total` only over a key: equal rows of a bag differ once windows have numbered them.
+    """
 
     partition: tuple[str, ...]
     order: tuple[tuple[str, str], ...]
@@ -59,8 +62,8 @@ class Layer:
         return Layer(f"{self.source} AS {alias}", columns, names, made)
 
 
-def make_levels(gen: Gen) -> tuple[str, tuple[Col, ...], tuple[str, ...] | None] | None:
-    """SQL, its columns and what orders them totally; None where no relation has a total order."""
+def make_levels(gen: Gen) -> tuple[str, tuple[Col, ...], tuple[str, ...]] | None:
+    """SQL, its columns and those of its key, if it has one; None where there is nothing to order by."""
     known = [r for r in gen.relations if r.total and r.named]
     if not known:
         return None
@@ -69,24 +72,24 @@ def make_levels(gen: Gen) -> tuple[str, tuple[Col, ...], tuple[str, ...] | None]
     layer = Layer(relation.sql, relation.columns, {c.sql: c.sql for c in relation.columns})
     deep = gen.rng.choice((2, 2, 3))
     gen.tag(f"levels:{deep}")
-    wanted = [*keys.needed(), *(relation.total or ())]
+    wanted = [*keys.needed(), *relation.key]
     sql = ""
     for number in range(deep):
         sql, layer = _select(gen, layer, keys, list(dict.fromkeys(wanted)), top=number == deep - 1)
-    return sql, layer.columns, _total(relation, layer)
+    return sql, layer.columns, _key(relation, layer)
 
 
-def _total(relation: Relation, layer: Layer) -> tuple[str, ...] | None:
-    """The bottom's total order under the names at the top."""
+def _key(relation: Relation, layer: Layer) -> tuple[str, ...]:
+    """The bottom's key under the names at the top."""
     shown = {c.sql for c in layer.columns}
-    found = tuple(layer.names[c] for c in relation.total or ())
-    return found if set(found) <= shown else None
+    found = tuple(layer.names[c] for c in relation.key)
+    return found if set(found) <= shown else ()
 
 
 def _keys(gen: Gen, relation: Relation) -> Keys:
     rng = gen.rng
     columns = [c.sql for c in relation.columns if c.comparable]
-    total = tuple(relation.total or ())
+    total = relation.key or tuple(relation.total or ())
     free = [c for c in columns if c not in total] or columns
     many = min(len(free), rng.choices((0, 1, 2), (20, 70, 10))[0])
     partition = tuple(rng.sample(free, many))
@@ -94,7 +97,7 @@ def _keys(gen: Gen, relation: Relation) -> Keys:
     ordered = gen.chance(0.75)
     names = [*first, *(total if ordered else ())] or list(total)[:1]
     unique = list(dict.fromkeys(names))
-    whole = set(total) <= set(unique)
+    whole = bool(relation.key) and set(total) <= set(unique)
     plain = gen.chance(0.6)
     return Keys(partition, tuple((c, "" if plain else direction(gen)) for c in unique), whole)
 

@@ -16,15 +16,20 @@ from fuzz.windows import direction, make_spec, make_window
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT, the columns it gives, and those that tell its rows apart (None: nothing does)."""
+    """A SELECT, the columns it gives, and those that tell its rows apart (None: nothing does).
+
+    `key` are columns that no two of its rows share, where that is known.
+    """
 
     sql: str
     columns: tuple[Col, ...]
     total: tuple[str, ...] | None
+    key: tuple[str, ...] = ()
 
     def relation(self, name: str | None = None) -> Relation:
         """As something to select from: under a name, or in brackets."""
-        return Relation(name or f"({self.sql})", self.columns, self.total, named=name is not None)
+        named = name is not None
+        return Relation(name or f"({self.sql})", self.columns, self.total, named, self.key if named else ())
 
 
 def make_query(gen: Gen, depth: int = 1) -> Query:
@@ -201,7 +206,10 @@ def _window(gen: Gen) -> Query:
 
 def _levels(gen: Gen) -> Query:
     made = make_levels(gen)
-    return Query(*made) if made is not None else _window(gen)
+    if made is None:
+        return _window(gen)
+    sql, columns, key = made
+    return Query(sql, columns, key or None, key)
 
 
 def _topk(gen: Gen) -> Query:
