@@ -15,7 +15,11 @@ HEAVY = {"duckdb", "polars", "pyarrow", "pandas", "numpy", "sqlglot", "watchfile
 
 def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after running the code."""
-    report = "import json, sys; sys.stderr.write(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    return {name.split(".")[0] for name in all_modules_after(code)}
+
+
+def all_modules_after(code: str) -> set[str]:
+    report = "import json, sys; sys.stderr.write(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"], check=True, capture_output=True, text=True
     )
@@ -35,6 +39,12 @@ def test_the_command_starts_light(argument: str) -> None:
 
 def test_the_package_starts_light() -> None:
     assert not modules_after("import strandline, strandline.errors, strandline.schema") & HEAVY
+
+
+def test_a_format_is_loaded_with_its_first_file() -> None:
+    loaded = all_modules_after("import strandline.sources.formats, strandline.sources.csv")
+    assert "pyarrow.csv" in loaded
+    assert not loaded & {"pyarrow.parquet", "pyarrow.json"}
 
 
 def test_the_version_is_printed() -> None:

@@ -8,6 +8,7 @@ from fake_landing import Landing
 
 from strandline.schema import Column
 from strandline.sources import records
+from strandline.sources.assemble import whole
 
 HEADER = "id,name,amount\n"
 
@@ -273,3 +274,12 @@ def test_many_odd_places_are_all_read(feed: Landing) -> None:
     assert [row[0] for row in taken.rows] == list(range(20_000))
     assert taken.lines == list(range(2, 20_002))
     assert len(taken.chunks) == 1
+
+
+def test_a_column_in_one_piece_is_not_copied() -> None:
+    import pyarrow as pa
+
+    one = pa.array(["a", "b"])
+    assert whole(pa.chunked_array([one])).buffers()[2].address == one.buffers()[2].address
+    assert whole(pa.chunked_array([one, one])).to_pylist() == ["a", "b", "a", "b"]
+    assert whole(pa.chunked_array([], pa.string())).to_pylist() == []

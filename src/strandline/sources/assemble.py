@@ -55,6 +55,11 @@ def absent(rows: int, arrow: pa.DataType) -> Casted:
     return Casted(pa.nulls(rows, arrow), NONE_BAD)
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; `combine_chunks` copies even a single one."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def clip(raw: bytes | str) -> str:
     """The text of a refused line, readable whatever its bytes, cut where it is huge."""
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw

@@ -13,7 +13,7 @@ import pyarrow.csv as pv
 from strandline.errors import InputError
 from strandline.schema import Column, Reject
 from strandline.sources.archives import Compression
-from strandline.sources.assemble import Rows, absent
+from strandline.sources.assemble import Rows, absent, whole
 from strandline.sources.casting import from_text
 from strandline.sources.infer import Guess
 from strandline.sources.plan import ABSENT, FileRefusedError, Plan, Target, match, plan_for
@@ -135,7 +135,7 @@ def _columns(part: Records, lay: Layout, options: CsvOptions, wanted: Sequence[i
             f"the CSV parser found {table.num_rows} records where {len(part.lines)} were cut",
             hint="This is a fault of Strandline; please report it with the file.",
         )
-    return {i: table.column(names[i]).combine_chunks() for i in wanted}
+    return {i: whole(table.column(names[i])) for i in wanted}
 
 
 def _conversion(names: list[str], wanted: list[str], options: CsvOptions) -> pv.ConvertOptions:

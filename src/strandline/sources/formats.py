@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from strandline.schema import Schema
-from strandline.sources import archives, assemble, csv, cumulative, jsonl, jsonscan, parquet
+from strandline.sources import archives, assemble, csv, cumulative
 from strandline.sources.archives import Compression
 from strandline.sources.base import Chunk, PendingFile
 from strandline.sources.options import FilesOptions
@@ -109,6 +109,8 @@ def _csv(
 
 
 def _jsonl(path: Path, compression: Compression, options: FilesOptions, to: Target) -> Prepared:
+    from strandline.sources import jsonl, jsonscan
+
     encoding = options.encoding
     plan = jsonscan.plan(path, compression, encoding, to)
     pieces = jsonl.pieces
@@ -118,6 +120,8 @@ def _jsonl(path: Path, compression: Compression, options: FilesOptions, to: Targ
 
 
 def _parquet(path: Path, compression: Compression, _: FilesOptions, to: Target) -> Prepared:
+    from strandline.sources import parquet  # its library takes 5 MB
+
     plan = parquet.plan(path, compression, to)
     return Prepared(plan, "", lambda: assemble.chunks(parquet.pieces(path, compression, plan), plan))
 

@@ -13,7 +13,7 @@ import pyarrow.json as pj
 from strandline.errors import nearest
 from strandline.schema import Reject
 from strandline.sources.archives import Compression
-from strandline.sources.assemble import Rows, absent, clip
+from strandline.sources.assemble import Rows, absent, clip, whole
 from strandline.sources.casting import NONE_BAD, Casted, from_text, refuse_non_finite
 from strandline.sources.jsonvalue import Fields, Object, fields_of, text_of
 from strandline.sources.lines import Lines, lines
@@ -87,7 +87,7 @@ def _at_once(block: Lines, to: JsonPlan, low: int, high: int) -> _Part | None:
     table = parse(block, low, high, schema)
     if table is None or set(table.column_names) - set(schema.names) - to.ignored:
         return None
-    found = [table.column(name).combine_chunks() if name else None for name in to.names]
+    found = [whole(table.column(name)) if name else None for name in to.names]
     columns = [
         absent(high - low, kind.arrow) if values is None else _typed(values, kind)
         for values, kind in zip(found, kinds, strict=True)
