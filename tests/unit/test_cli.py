@@ -368,6 +368,22 @@ def test_a_watching_process_does_a_run(project: Path) -> None:
         assert "the project was edited since it was started" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT FROM", "error: the query cannot be parsed at line 1, column 11: Expected table name\n"),
+        ("SELECT cnt(*) AS n FROM packages", 'Did you mean "century"?\n'),
+    ],
+)
+def test_a_query_that_is_wrong_is_said_to_be_so_once(project: Path, sql: str, said: str) -> None:
+    (project / "models" / "wrong.sql").write_text(sql)
+    done = strandline("plan", cwd=project)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "<Token" not in done.stderr
+    assert "why:" not in done.stderr
+
+
 def test_no_colour_where_there_is_no_terminal(project: Path) -> None:
     for words in (("status",), ("query", "SELECT 1"), ("explain", "nothing")):
         done = strandline(*words, cwd=project)

@@ -107,6 +107,16 @@ def test_a_column_that_is_named_no_longer_and_used_is_refused(folder: Path) -> N
     assert "restore the line" in refused.value.hint
 
 
+def test_a_rename_that_was_not_said_is_refused_untouched_and_can_be_said_then(folder: Path) -> None:
+    edit(folder, "strandline.toml", 'qty = "INTEGER"', 'quantity = "INTEGER"')
+    with pytest.raises(ConfigurationError, match="models use it: totals, best"):
+        run(folder)
+    say_renamed(folder, 'quantity = "qty"')
+    edit(folder, "models/totals.sql", "sum(qty)", "sum(quantity)")
+    assert "table orders: qty is called quantity now" in run(folder)
+    assert best(folder) == 4
+
+
 def test_a_column_that_a_file_brought_needs_no_line(folder: Path) -> None:
     (folder / "models" / "extras.sql").write_text("SELECT id, extra FROM orders")
     with pytest.raises(StrandlineError, match="extra"):

@@ -211,7 +211,7 @@ def show_error(error: StrandlineError, as_json: bool) -> None:
     """What went wrong, where, why and what next, on stderr; with --json as an object on stdout too."""
     cause = error.__cause__  # of one of our own kind it says the same once more
     why = str(cause).strip().partition("\n")[0] if cause and not isinstance(cause, type(error)) else ""
-    why = "" if why in error.message else why
+    why = "" if why in error.message or why.startswith(error.message) else why
     screen = console(sys.stderr)
     screen.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     for word, text in (("where", error.where), ("why", why), ("next", error.hint)):

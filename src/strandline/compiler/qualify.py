@@ -38,6 +38,7 @@ def parse(sql: str, dialect: str) -> exp.Query:
         detail = getattr(error, "errors", [{}])[:1]
         at = f" at line {detail[0].get('line')}, column {detail[0].get('col')}" if detail else ""
         text = detail[0].get("description", str(error)) if detail else str(error)
+        text = text.partition(" but got <Token")[0]  # the parser's own objects tell nobody anything
         raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
     whole = [as_select(t) for t in trees]
     if len(whole) != 1 or not isinstance(whole[0], exp.Query):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from strandline.errors import ConfigurationError, StrandlineError
 from strandline.project import FILE_NAME, Project, SourceSettings
@@ -82,17 +82,27 @@ def missing_columns(source: SourceSettings, schema: Schema, wh: Definitions | No
     return [c for c in source.schema.columns if schema.type_of(c.name) is None]
 
 
-def refuse_vanished(wh: Definitions, source: SourceSettings, notice: Notice) -> None:
-    """Columns that the settings no longer name keep their values; refused where a model uses them."""
+def refuse_vanished(
+    wh: Definitions, source: SourceSettings, notice: Notice, *, unless_changed: Set[str] | None = None
+) -> None:
+    """Columns that the settings no longer name keep their values; refused where a model uses them.
+
+    With `unless_changed`, the models that stay as they are, it is asked before the others change: then
+    only what none of the others could mend is refused.
+    """
     schema = _table(wh, source)
     found = _found(wh, source.table)
     if schema is None or found is None:
         return
+    if unless_changed is not None:
+        schema = renamed_schema(source, schema)
     named = {c.name.lower() for c in source.schema.columns} | {f.lower() for f in found}
     gone = [c.name for c in schema.columns if c.name.lower() not in named]
     if not gone:
         return
     used = wh.models_using(source.table, gone)
+    if unless_changed is not None and not unless_changed >= set(used):
+        return
     if used:
         raise ConfigurationError(
             f"{', '.join(gone)} of the table {source.table!r} stand{'s' * (len(gone) == 1)} no longer among "

@@ -26,6 +26,10 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     existing = stored_models(wh)
     changed = {m.name: what_changed(existing, m) for m in project.models}
     queries = {m.name: m.sql for m in project.models if changed[m.name] == ITS_SQL}
+    # Before anything is touched: a column added under its new name could not be renamed any more.
+    kept = {m.name for m in project.models if not changed[m.name]}
+    for source in project.sources.values():
+        refuse_vanished(wh, source, quiet, unless_changed=kept)
     for source in project.sources.values():
         prepare_table(wh, source, queries, notice)
     for name in in_the_way(existing, project.models, changed):
