@@ -93,6 +93,10 @@ LISTED: dict[str, tuple[tuple[str, str], ...]] = {
             "windows over windows or aggregates",
             r"OVER .*FROM \(\s*SELECT.*OVER|GROUP BY.*OVER|OVER.*GROUP BY",
         ),
+        (
+            "windows over windows of the same partition and order",
+            r"OVER \(((?:PARTITION|ORDER) BY [^()]+?)( ROWS[^()]*)?\).*\bFROM \(\s*SELECT.*OVER \(\1[ )]",
+        ),
         ("QUALIFY", r"\bQUALIFY\b"),
         ("ORDER BY … LIMIT", r"\bLIMIT \d"),
     ),
