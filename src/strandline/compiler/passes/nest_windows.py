@@ -35,17 +35,21 @@ def nest_windows(root: r.Relation) -> r.Relation:
 
 
 def alike(upper: r.Window, lower: r.Window) -> bool:
-    """The same partition and order, in which no value of the lower window takes part."""
+    """The same partition and order, in which no value of the lower window takes part.
+
+    Tie-breakers may be one window's alone: functions that keep their peers do not look at them.
+    """
     return (
         not upper.levels
         and set(upper.partition) == set(lower.partition)
         and upper.order == lower.order
-        and upper.ties == lower.ties
+        and (upper.ties == lower.ties or (bool(upper.order) and not (upper.ties and lower.ties)))
     )
 
 
 def on_top(upper: r.Window, lower: r.Window, outs: tuple[r.Out, ...]) -> r.Window:
     """The upper window's functions beside the lower one's, or a level above them if they look at those."""
+    lower = evolve(lower, ties=lower.ties or upper.ties)
     made = {o.name for o in lower.computed} | {o.name for o in outs}
     if not made & window_references(upper):
         return evolve(lower, functions=(*lower.functions, *upper.functions))
