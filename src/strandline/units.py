@@ -27,9 +27,9 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
-def counted(n: int, word: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
+def counted(n: int, word: str, words: str = "") -> str:
+    """`1 row`, `2,000 rows`; `words` where an s would not do."""
+    return f"{n:,} {word if n == 1 else words or f'{word}s'}"
 
 
 def times(ratio: float) -> str:

@@ -210,3 +210,21 @@ def test_what_a_file_held_before_it_became_a_copy_counts_no_longer(tmp_path: Pat
         feed.run("1a")
     feed.put("c.csv", "2b")
     feed.run("1a 2b")
+
+
+def test_held_rows_are_released_though_another_file_is_a_copy(tmp_path: Path) -> None:
+    feed = Feed(tmp_path, BAG)
+    feed.put("b.csv", "id,v\n1,a\nx,a\n")
+    feed.put("a.csv", "id,v\n1,a\nx,a\n")
+    os.utime(feed.landing / "a.csv", (feed.clock - 1000, feed.clock - 1000))
+    os.utime(feed.landing / "b.csv", (feed.clock - 2000, feed.clock - 2000))
+    feed.run("1a")
+    os.utime(feed.landing / "a.csv", (feed.clock - 3000, feed.clock - 3000))
+    settings = feed.folder / "strandline.toml"
+    settings.write_text(
+        settings.read_text().replace("settle_seconds = 0", 'settle_seconds = 0\nnull_values = ["x"]')
+    )
+    with Pipeline.load(feed.folder) as pipeline:
+        assert pipeline.release().released == 1
+        assert sorted(pipeline.warehouse.read("t").rows(), key=str) == [(1, "a"), (None, "a")]
+        assert all(pipeline.warehouse.verify_all())

@@ -18,6 +18,7 @@ from strandline.errors import UsageError, nearest
 from strandline.project import Project, load_project
 from strandline.schema import Schema, utc_now
 from strandline.templates import template_folder, template_names
+from strandline.units import counted
 
 Say = Callable[[str], None]
 
@@ -137,10 +138,10 @@ def bench(target: str, settings: Settings, say: Say, *, scratch: Path | None = N
         job = Job(Path(folder), Shape(settings.events), settings.threads, tables, models)
         say(f"loading {settings.events:,} events and building {job.model}")
         loaded = measure.alone(measure.load, job)
-        say(f"full recompute, {settings.repeat} times before the batches")
+        say(f"{counted(settings.repeat, 'full recompute')} before the batches")
         before = measure.alone(measure.recompute, job, settings.repeat)
         measured = [(g, *_measure(job, g, say)) for g in groups(settings)]
-        say(f"full recompute, {settings.repeat} times after the batches")
+        say(f"{counted(settings.repeat, 'full recompute')} after the batches")
         full = before + measure.alone(measure.recompute, job, settings.repeat)
     middle = statistics.median(full)
     append_only = _append_only(job, settings, middle, say, scratch) if settings.append_only else ()
@@ -246,7 +247,7 @@ def models_for(project: Project, model: str) -> tuple[tuple[str, str], ...]:
 
 def _measure(job: Job, group: Group, say: Say) -> tuple[Measured, bool]:
     size = f" of {group.rows:,}" if group.rows else ""
-    say(f"{group.kind}: {len(group.numbers) - 1} batches{size}, then parity")
+    say(f"{group.kind}: {counted(len(group.numbers) - 1, 'batch', 'batches')}{size}, then parity")
     measured = measure.alone(measure.increments, job, group)
     return measured, measure.alone(measure.verify, job)
 

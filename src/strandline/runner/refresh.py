@@ -291,7 +291,7 @@ def _as_recorded(
     if not found or refused:
         state = "gone" if not found else "not as it was taken in"
         notice(f"{record.path} is {state}: rows of table {record.table} that it had too cannot come back")
-    return replace(found[0], file=replace(found[0].file, duplicate_of="")) if same else None
+    return replace(found[0], file=replace(found[0].file, duplicate_of="", moved_from="")) if same else None
 
 
 def _same_refused(entry: FileRecord, record: FileRecord, found: Sequence[Work]) -> bool:

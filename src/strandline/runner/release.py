@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from strandline.runner.ports import Batches, BatchWriter, Notice, ledger, literal, quiet, records
@@ -112,7 +112,7 @@ def _work(
         if item is None or item.file.sha256 != digests[key]:
             notice(f"{key[1]} is gone or has changed since; the next run takes what is there")
             continue
-        work.append(item)
+        work.append(replace(item, file=replace(item.file, duplicate_of="", moved_from="")))
     return work
 
 
