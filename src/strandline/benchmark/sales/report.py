@@ -28,9 +28,9 @@ METHOD = (
         "Floor: the archive's member is read to its end with the standard library and dropped. Baseline: "
         "unzip to disk, one lazy Polars query with the streaming engine, a new SQLite database. Its stages "
         "were timed in one more run that keeps what lies between them, which costs more than the stream "
-        "does. Incremental: the project's `run`, which decompresses the archive, checks by hash that it "
-        "begins with what was read, parses the rest, stores it, and calls the same Polars function with "
-        "the touched days; then the days that changed go to SQLite."
+        "does. Incremental: the project's `run`, which checks by hash that the archive begins, as it is "
+        "compressed, like the one before, decompresses and parses the rest, stores it, and calls the same "
+        "Polars function with the touched days; then the days that changed go to SQLite."
     ),
     (
         "Memory is the process's highest resident memory, with the interpreter and the libraries: DuckDB, "
