@@ -17,9 +17,9 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.delta import Changed, render
-from strandline.compiler.finish import finish, replace_rows
+from strandline.compiler.finish import finish, replace_rows, stored_rows
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
+from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql
 
 ROWS = "_n"
 TAKEN = " - d.{r}"
@@ -328,7 +328,7 @@ def delta_columns(stage: Stage, *, removing: bool) -> list[str]:
 def old_rows(stage: Stage, keys: list[str], touched: str) -> str:
     """The stored rows of touched groups."""
     matched = f"s._k = t._k AND {same(keys, 's', 't')}"
-    return f"SELECT s.* FROM {stored(stage.table)} AS s SEMI JOIN {touched} AS t ON {matched}"
+    return f"{stored_rows(stage)} SEMI JOIN {touched} AS t ON {matched}"
 
 
 def restricted(stage: Stage, touched: str) -> str:

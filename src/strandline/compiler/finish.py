@@ -11,6 +11,8 @@ from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch, sql, stored
 
 NOTHING: frozenset[str] = frozenset()
+ROW = "_row"
+"""Where a stored row lies, until its table is next written to."""
 
 
 def finish(stage: Stage, source: str) -> str:
@@ -26,14 +28,19 @@ def finish(stage: Stage, source: str) -> str:
     return f"SELECT w.*{outs} FROM ({source}) AS w{joins}"
 
 
+def stored_rows(stage: Stage) -> str:
+    """The stage's rows `s`, with their places in its table."""
+    return f"SELECT s.*, s.rowid AS {ROW} FROM {stored(stage.table)} AS s"
+
+
 def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()) -> list[Step]:
     """Old rows out, new rows in; what is equal before and after is not handed on (`shared` stages only).
 
+    The old rows were read by `stored_rows`: looking for them a second time would cost as much again.
     `shown` are the columns that others read, where that is not all of them.
     """
-    table, ids = stage.table, list(stage.ids)
-    matched = f"s._k = m._k AND {same(ids, 's', 'm')}"
-    out = f"DELETE FROM {stored(table)} AS s USING {minus(table)} AS m WHERE {matched}"
+    table = stage.table
+    out = f"DELETE FROM {stored(table)} WHERE rowid IN (SELECT {ROW} FROM {minus(table)})"
     cols = listed(columns)
     return [
         Step(out, when=("in", "minus")),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from strandline.compiler import relations as r
 from strandline.compiler.delta import Changed, render
-from strandline.compiler.finish import finish, replace_rows
+from strandline.compiler.finish import finish, replace_rows, stored_rows
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, bucket, listed, make, minus, ordering, plus, same, scratch, stored
 
@@ -61,7 +61,7 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     unless = f" WHERE _k NOT IN (SELECT _k FROM {redone})" if again else ""
     candidates = [f"SELECT {listed(stage.raw)} FROM {rows}{unless}" for rows in (minus(table), added) if rows]
     touched = [f"SELECT _k FROM {rows}" for rows in (added, redone if again else "") if rows]
-    old = f"SELECT * FROM {stored(table)} WHERE _k IN ({' UNION '.join(touched)})"
+    old = f"{stored_rows(stage)} WHERE s._k IN ({' UNION '.join(touched)})"
     fresh = finish(stage, best(stage, " UNION ALL ".join(candidates)))
     source = render(stage.input, "new", frozenset()) or ""
     reread = f"SELECT * FROM ({source}) AS b WHERE {key} IN (SELECT _k FROM {redone})"
