@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.frames import Reach, head_function, reaches
+from strandline.compiler.frames import Reach, head_function, reaches, seeded
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import bucket, listed, ordering, sql
@@ -49,27 +49,32 @@ RUNNING = {
 """By `Reach.running`. Averages and ranks are made of these, see `VALUES`."""
 
 
-def carried_rows(stage: Stage, fresh: str, old: str) -> str:
+def carried_rows(stage: Stage, fresh: str, old: str, *, again: bool = False) -> str:
     """The head's rows and the new rows with all function values and their distance from the end.
 
     Rows of the head keep their values, except where a function looks ahead and
-    rows have come into its reach.
+    rows have come into its reach. `again` says that `old` are not rows of the head: they have the
+    running functions' values alone, and the others are evaluated over them again.
     """
     window = operator(stage)
     how = reaches(window, is_total(window, stage.input))
+    known = seeded(window, is_total(window, stage.input)) if again else None
     below, computed = r.columns(stage.input), [o.name for o in window.computed]
-    kept = "".join(f", {r.quote(f.name)} AS {was(f)}" for level in window.stack for f in level.functions)
+    functions = [f for level in window.stack for f in level.functions if known is None or f.name in known]
+    kept = "".join(f", {r.quote(f.name)} AS {was(f)}" for f in functions)
     rows = (
         f"SELECT {listed(below)}, TRUE AS _fresh FROM ({fresh}) AS n UNION ALL BY NAME "
         f"SELECT {listed(below)}, FALSE AS _fresh, _back AS _was{kept} FROM ({old}) AS h"
     )
     for level in window.stack:
-        rows = continued_level(stage, level, how, rows)
+        rows = continued_level(stage, level, how, rows, again)
     key = bucket(window.partition)
     return f"SELECT {listed([*below, *computed])}, {key} AS _k, _was{distance(stage)} FROM ({rows}) AS u"
 
 
-def continued_level(stage: Stage, level: r.Level, reaches: Mapping[str, Reach | str], rows: str) -> str:
+def continued_level(
+    stage: Stage, level: r.Level, reaches: Mapping[str, Reach | str], rows: str, again: bool
+) -> str:
     """One level's functions beside heads ∪ new rows, then the expressions over them."""
     seeds, values = [], []
     for f in level.functions:
@@ -78,7 +83,7 @@ def continued_level(stage: Stage, level: r.Level, reaches: Mapping[str, Reach | 
         if how.running in RUNNING:
             either = f"CASE WHEN _fresh THEN {fresh_seed(f, how)} ELSE {old_seed(f, how)} END"
             seeds.append(f"{either} AS {seed(f)}")
-        values.append(f"{continued(stage, f, how)} AS {r.quote(f.name)}")
+        values.append(f"{continued(stage, f, how, again)} AS {r.quote(f.name)}")
     outs = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in level.outs]
     for added in (seeds, values, outs):
         if added:
@@ -86,12 +91,14 @@ def continued_level(stage: Stage, level: r.Level, reaches: Mapping[str, Reach | 
     return rows
 
 
-def continued(stage: Stage, f: r.Out, how: Reach) -> str:
+def continued(stage: Stage, f: r.Out, how: Reach, again: bool) -> str:
     """One function's value for every row of heads ∪ new rows."""
+    if not how.running and again:
+        return over(stage, f)
     if not how.running:
         open_rows = f"_was > {how.ahead}" if how.ahead else "TRUE"
         return f"CASE WHEN NOT _fresh AND {open_rows} THEN {was(f)} ELSE {over(stage, f)} END"
-    return f"CASE WHEN NOT _fresh THEN {was(f)} ELSE {VALUES.get(how.running, seeded)(stage, f, how)} END"
+    return f"CASE WHEN NOT _fresh THEN {was(f)} ELSE {VALUES.get(how.running, over_seeds)(stage, f, how)} END"
 
 
 def seed(f: r.Out) -> str:
@@ -125,7 +132,7 @@ def condition(f: r.Out) -> str:
     return sql(node.expression.this) if isinstance(node, exp.Filter) else "TRUE"
 
 
-def seeded(stage: Stage, f: r.Out, how: Reach) -> str:
+def over_seeds(stage: Stage, f: r.Out, how: Reach) -> str:
     """A running function over its seeds."""
     return RUNNING[how.running].value.format(s=seed(f), w=frame(stage, how))
 
@@ -134,7 +141,7 @@ def average(stage: Stage, f: r.Out, how: Reach) -> str:
     """From the hidden sum and count."""
     parts = {o.name: o for o in operator(stage).computed}
     total, count = (
-        seeded(stage, parts[f"{f.name}.{n}"], Reach(n, peers=how.peers)) for n in ("sum", "count")
+        over_seeds(stage, parts[f"{f.name}.{n}"], Reach(n, peers=how.peers)) for n in ("sum", "count")
     )
     return f"CASE WHEN {count} > 0 THEN ({total})::DOUBLE / ({count}) END"
 
@@ -142,7 +149,7 @@ def average(stage: Stage, f: r.Out, how: Reach) -> str:
 def rank(stage: Stage, f: r.Out, _how: Reach) -> str:
     """1 + the rows before the peers: all rows up to them, without them."""
     hidden = next(o for o in operator(stage).computed if o.name == f"{f.name}.rows")
-    rows = seeded(stage, hidden, Reach("count", peers=True))
+    rows = over_seeds(stage, hidden, Reach("count", peers=True))
     by = partition(stage) + f"ORDER BY {ordering(operator(stage).order)}"
     return f"{rows} - count(*) OVER ({by} RANGE BETWEEN CURRENT ROW AND CURRENT ROW) + 1"
 

@@ -112,6 +112,12 @@ def reaches(window: r.Window, total: bool) -> dict[str, Reach | str]:
     return found
 
 
+def seeded(window: r.Window, total: bool) -> frozenset[str]:
+    """The functions that go on from their value so far."""
+    known = reaches(window, total).items()
+    return frozenset(name for name, how in known if isinstance(how, Reach) and how.running)
+
+
 def seen_ahead(expr: exp.Expr, ahead: dict[str, int]) -> int:
     return max((ahead.get(c, 0) for c in r.references(expr)), default=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from strandline.compiler import aggregate, collect, topk, window
+from strandline.compiler import history as halves
 from strandline.compiler import relations as r
 from strandline.compiler.delta import Changed
 from strandline.compiler.plan import Stage
@@ -53,8 +54,8 @@ def create(stage: Stage) -> list[str]:
     cols = listed(columns(stage))
     if not stage.back:
         return [f"CREATE TABLE {stored(stage.table)} AS SELECT {cols}, {batch()} FROM ({fill(stage)}) AS f"]
-    history, head = window.history(stage), window.head(stage)
-    kept = listed([*window.head_columns(stage), "_back"])
+    history, head = halves.history(stage), halves.head(stage)
+    kept = listed([*halves.head_columns(stage), "_back"])
     published = f"SELECT {cols}, _batch FROM {history}"
     if stage.open:
         published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
@@ -81,8 +82,8 @@ def drop(stage: Stage) -> list[str]:
         return [f"DROP TABLE IF EXISTS {stored(stage.table)}"]
     return [
         f"DROP VIEW IF EXISTS {stored(stage.table)}",
-        f"DROP TABLE IF EXISTS {window.history(stage)}",
-        f"DROP TABLE IF EXISTS {window.head(stage)}",
+        f"DROP TABLE IF EXISTS {halves.history(stage)}",
+        f"DROP TABLE IF EXISTS {halves.head(stage)}",
     ]
 
 

@@ -11,8 +11,10 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import aggregate_strategy
 from strandline.compiler.binding import Lowered
+from strandline.compiler.frames import seeded
 from strandline.compiler.lookups import own_pairs, shown_outputs
 from strandline.compiler.names import stage_table
+from strandline.compiler.orders import is_total
 from strandline.compiler.plan import Lookup, Output, Stage
 from strandline.compiler.window import window_strategy
 
@@ -125,12 +127,16 @@ def fuse(root: r.Relation, lowered: Lowered, stages: list[Stage]) -> tuple[Stage
 
 
 def unread(stage: Stage, read: Set[str]) -> frozenset[str]:
-    """Functions that only expressions stored beside them use: their values are needed in the head alone."""
+    """Functions that only expressions stored beside them use, and that can be evaluated over any few rows.
+
+    Their values are needed in the head alone.
+    """
     if not isinstance(stage.operator, r.Window):
         return frozenset()
     again = [o.expr for o in shown_outputs(stage)] + [look.on for look in stage.lookups]
     used = frozenset(read).union(*(r.references(e) for e in again))
-    return frozenset(o.name for o in stage.operator.computed) - used
+    total = is_total(stage.operator, stage.input)
+    return frozenset(o.name for o in stage.operator.computed) - used - seeded(stage.operator, total)
 
 
 def output_of(stage: Stage, lowered: Lowered, where: exp.Expr | None) -> Output:

@@ -5,7 +5,8 @@ change; the *head* holds the last rows of each partition, which later rows can
 still change or need to look back at, with every function's value so far. A
 batch whose rows come after the heads reads the heads alone. Late rows, removed
 rows and ties on the order key (where peers matter) recompute their bucket from
-the stage's own rows; the stage's input is never read again.
+the stage's own rows (of a long one what follows the change, see `suffix`); the
+stage's input is never read again.
 """
 
 from __future__ import annotations
@@ -16,17 +17,25 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
-from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import Changed, render, touches
 from strandline.compiler.finish import consolidate, finish
-from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach, reaches
+from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach, reaches, seeded
+from strandline.compiler.history import (
+    columns,
+    head,
+    head_columns,
+    heads_again,
+    history,
+    rewrite_history,
+    write,
+)
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over
 from strandline.compiler.passes.prune import prune
 from strandline.compiler.plan import Stage
+from strandline.compiler.suffix import long_buckets, redo_suffix
 from strandline.compiler.text import (
     Step,
-    batch,
     bucket,
     listed,
     make,
@@ -36,8 +45,9 @@ from strandline.compiler.text import (
     same,
     scratch,
     sql,
-    stored,
 )
+
+__all__ = ["columns", "fill", "program", "removal", "window_strategy"]
 
 
 def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
@@ -45,7 +55,7 @@ def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     shown = frozenset(o.name for o in operator.computed)
     operator = with_hidden(operator)
     total = is_total(operator, below)
-    unread = frozenset(o.name for o in operator.computed) - shown
+    unread = frozenset(o.name for o in operator.computed) - shown - seeded(operator, total)
     known = reaches(operator, total)
     stuck = {n: why for n, why in known.items() if isinstance(why, str)}
     found = [v for v in known.values() if isinstance(v, Reach)]
@@ -97,26 +107,6 @@ def rows_window(call: exp.Expr) -> exp.Window:
         kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW", end_side=None
     )
     return exp.Window(this=call, spec=spec)
-
-
-def columns(stage: Stage) -> list[str]:
-    """Stored columns of history, without the batch."""
-    return [c for c in head_columns(stage) if c not in stage.unread]
-
-
-def head_columns(stage: Stage) -> list[str]:
-    """Stored columns of the head, without the batch and the distance from the end."""
-    return [*stage.raw, *(o.name for o in stage.stored_post), "_k"]
-
-
-def history(stage: Stage) -> str:
-    """Rows that stay as they are; all rows where there is no head."""
-    return stored(f"{stage.table}.history") if stage.back else stored(stage.table)
-
-
-def head(stage: Stage) -> str:
-    """The last rows of each partition."""
-    return stored(f"{stage.table}.head")
 
 
 def evaluated(stage: Stage, source: str) -> str:
@@ -184,6 +174,8 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
         Step(make(late, late_buckets(stage, come, gone, heads)), "late", when),
         *retire(stage, heads),
         *(carry(stage, come, heads, late) if come else []),
+        *long_buckets(stage, late),
+        *redo_suffix(stage, come, gone),
         *redo(stage, come, gone, late),
     ]
 
@@ -274,17 +266,17 @@ def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
     ]
 
 
-def write(table: str, cols: str, rows: str, where: str) -> str:
-    return f"INSERT INTO {table} ({cols}, _batch) SELECT {cols}, {batch()} FROM {rows} WHERE {where}"
-
-
 def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     """Late buckets: the stage's own rows minus the removed plus the new ones, evaluated again."""
     cols, table = listed(columns(stage)), stage.table
     before, after = scratch(table, "before"), scratch(table, "after")
     below = listed(r.columns(stage.input))
     in_late = f"_k IN (SELECT _k FROM {late})"
-    old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE {rows_in(history(stage), late)}"
+    where = f"SELECT _row FROM {scratch(table, 'places')} WHERE {in_late}"
+    if not stage.back:
+        # their places first: the bucket column alone is scanned
+        where = f"SELECT rowid FROM {history(stage)} WHERE {in_late}"
+    old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE rowid IN ({where})"
     old_heads = f"SELECT {below}, _k FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
     removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     own = listed(r.columns(stage.input), "s.")
@@ -299,44 +291,5 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
         Step(make(after, finish(stage, evaluated(stage, source))), "after", when),
         *rewrite_history(stage, before, after, when),
         *(heads_again(stage, after, when) if stage.back else []),
-        *consolidate(stage, columns(stage), ("late", "shared")),
-    ]
-
-
-def rows_in(table: str, buckets: str) -> str:
-    """Rows of these buckets, their places found first: the bucket column alone is scanned."""
-    return f"rowid IN (SELECT rowid FROM {table} WHERE _k IN (SELECT _k FROM {buckets}))"
-
-
-def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]) -> list[Step]:
-    """Only rows whose values really changed are deleted and written."""
-    cols, table = listed(columns(stage)), stage.table
-    old, new, stay = scratch(table, "old"), scratch(table, "new"), scratch(table, "stay")
-    closed = f" WHERE _back > {stage.open}" if stage.open else ""
-    now = f"SELECT {cols} FROM {after}{closed}"
-    exact = exactly(stage, columns(stage))
-    both = f"SELECT {exact} FROM {before} INTERSECT SELECT {exact} FROM {after}{closed}"
-    equal = f"SELECT {listed([*stage.ids, '_k'])} FROM ({both}) AS b"
-    unless = f"ANTI JOIN {stay} AS s ON r._k = s._k AND {same(list(stage.ids), 'r', 's')}"
-    drop = f"DELETE FROM {history(stage)} WHERE rowid IN (SELECT _row FROM {old})"
-    hand_on = "INSERT INTO {} ({}) SELECT {} FROM {}"
-    return [
-        Step(make(stay, equal), when=when),
-        Step(make(new, f"SELECT r.* FROM ({now}) AS r {unless}"), "new", when),
-        Step(make(old, f"SELECT r.* FROM {before} AS r {unless}"), "old", when),
-        Step(drop, when=("old",)),
-        Step(write(history(stage), cols, new, "TRUE"), when=("new",)),
-        Step(hand_on.format(minus(table), cols, cols, old), "minus", ("old", "shared")),
-        Step(hand_on.format(plus(table), cols, cols, new), "plus", ("new", "shared")),
-    ]
-
-
-def heads_again(stage: Stage, after: str, when: tuple[str, ...]) -> list[Step]:
-    """The recomputed partitions' last rows become their heads (the old ones are gone already)."""
-    cols, table = listed(columns(stage)), stage.table
-    opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open}"
-    kept = listed([*head_columns(stage), "_back"])
-    return [
-        Step(write(head(stage), kept, after, f"_back <= {stage.back}"), when=when),
-        Step(f"INSERT INTO {plus(table)} ({cols}) {opened}", "plus", (*when, "shared")),
+        *consolidate(stage, columns(stage), ("late|long", "shared")),
     ]

@@ -21,7 +21,7 @@ from strandline.warehouse.replacing import replace_rows
 
 BULK_ROWS = 50_000
 """This many rows into an empty table are written straight; models that read it are filled anew."""
-WRITTEN = ("carried", "new", "shown+")
+WRITTEN = ("carried", "late new", "long new", "shown+")
 """Counts of the rows a windowed stage wrote; its change is counted apart only where somebody reads it."""
 
 
@@ -207,10 +207,11 @@ def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], 
     # a windowed stage that nobody reads hands nothing on, but has written
     out = came + went if counts["shared"] else max(came + went, sum(counts.get(c, 0) for c in WRITTEN))
     strategy, reason = stage.strategy, stage.reason
-    if strategy == "carry" and counts.get("late"):
-        one = counts["late"] == 1
-        late = f"{counted(counts['late'], 'partition')} had late, changed or removed rows and "
-        late += "was recomputed" if one else "were recomputed"
+    redone, long = counts.get("late", 0) + counts.get("long", 0), counts.get("long", 0)
+    if strategy == "carry" and redone:
+        late = f"{counted(redone, 'partition')} had late, changed or removed rows and "
+        late += "was recomputed" if redone == 1 else "were recomputed"
+        late += f" ({counted(long, 'long one')} from the first of them on)" if long else ""
         reason = f"{late}; the rest carried on"
         strategy = "partition" if not counts.get("carried") else "carry"
     removing = change.removes(stage.reads)
