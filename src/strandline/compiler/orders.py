@@ -41,6 +41,13 @@ def last_resort(stage: Stage) -> tuple[str, ...]:
     return () if r.tells_apart(stage.input, named) else stage.ids
 
 
+def full_order(stage: Stage) -> list[r.Order]:
+    """The whole order by which no two rows are equal: the user's, its tie-breakers, identities at last."""
+    terms = [*operator(stage).order, *operator(stage).ties]
+    used = {o.column for o in terms}
+    return [*terms, *(r.Order(i) for i in last_resort(stage) if i not in used)]
+
+
 def needs_ids(function: r.Out) -> bool:
     """Functions that depend on the order among peers end in the row's identity."""
     window = function.expr

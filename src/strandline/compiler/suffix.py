@@ -7,14 +7,16 @@ partition has few rows, `window.redo` evaluates all of it: finding the place wou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
 from strandline.compiler.finish import finish
 from strandline.compiler.frames import Reach, reaches, seeded
 from strandline.compiler.history import columns, heads_again, history, rewrite_history
-from strandline.compiler.orders import is_total, last_resort, operator
+from strandline.compiler.orders import full_order, is_total, operator
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, listed, make, ordering, same, scratch
+from strandline.compiler.text import Step, listed, make, ordering, precedes, same, scratch
 
 LONG = 1000
 """Stored rows from which on a partition is long."""
@@ -34,15 +36,17 @@ def long_buckets(stage: Stage, late: str) -> list[Step]:
 
 def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
     """The long buckets' rows from the first changed one on, evaluated over the rows just before it."""
-    line, rows = scratch(stage.table, "line"), scratch(stage.table, "long rows")
+    line, rows, firsts = (scratch(stage.table, what) for what in ("line", "long rows", "firsts"))
     before, after = scratch(stage.table, "long before"), scratch(stage.table, "long after")
     wanted = f"rowid IN (SELECT _row FROM {line} WHERE _row IS NOT NULL)"
     found = f"SELECT {listed(columns(stage))}, rowid AS _row FROM {history(stage)} WHERE {wanted}"
-    changing = f"{rows} AS s JOIN {line} AS l ON s._row = l._row WHERE l._at >= l._cut - {stage.open}"
+    changing = f"{rows} AS s JOIN {line} AS l ON s._row = l._row WHERE l._back <= {stage.open}"
     moved = f"(SELECT * FROM {after} WHERE coalesce(_was <= {stage.open}, TRUE))"
     when = ("long",)
     return [
-        Step(make(line, in_line(stage, come, gone)), when=when),
+        Step(make(firsts, first_changes(stage, come, gone)), when=when),
+        Step(make(scratch(stage.table, "near"), nearest(stage, gone, firsts)), when=when),
+        Step(make(line, in_line(stage, come, gone, firsts)), when=when),
         Step(make(rows, found), when=when),
         Step(make(before, f"SELECT s.* FROM {changing}"), when=when),
         Step(make(after, finish(stage, evaluated_suffix(stage, come, line, rows))), when=when),
@@ -51,46 +55,96 @@ def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
     ]
 
 
-def in_line(stage: Stage, come: str, gone: str) -> str:
-    """Rows of the long buckets from a little before the first change on: place `_at`, first change `_cut`.
+def first_changes(stage: Stage, come: str, gone: str) -> str:
+    """The first changed row of every partition.
+
+    A partition that shares the bucket by its hash alone has none (`_none`): just its head is written again.
+    """
+    window = operator(stage)
+    told = listed(place(stage))
+    parts = [f"SELECT {listed(window.partition) or 'NULL AS one'}, TRUE AS _none FROM {long_heads(stage)}"]
+    if come:
+        parts.append(f"SELECT {told}, FALSE AS _none FROM {come} AS c WHERE {in_long(stage)}")
+    if gone:
+        parts.append(f"SELECT {told}, FALSE AS _none FROM ({stored(stage, gone)}) AS s WHERE _gone")
+    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    order = ordering(full_order(stage))
+    either = " UNION ALL BY NAME ".join(parts)
+    return f"SELECT * FROM ({either}) AS e QUALIFY row_number() OVER ({by}ORDER BY _none, {order}) = 1"
+
+
+def nearest(stage: Stage, gone: str, firsts: str) -> str:
+    """Of every partition the last values of the first order term before the change.
+
+    They confine the search for the rows just before it: sorting all that stand before would cost most.
+    """
+    first, by = full_order(stage)[0], listed(operator(stage).partition, "e.")
+    last = f"{'min' if first.descending else 'max'}(e.{r.quote(first.column)}, {context(stage)}) AS _near"
+    rows = f"({stored(stage, gone)}) AS e JOIN {firsts} AS f ON {same(operator(stage).partition, 'e', 'f')}"
+    found = f"FROM {rows} WHERE {earlier(stage)}"
+    return f"SELECT {by}, {last} {found} GROUP BY {by}" if by else f"SELECT {last} {found}"
+
+
+def earlier(stage: Stage) -> str:
+    """True for rows `e` before the partition's first change `f`."""
+    terms = list(stage_order(stage))
+    return f"(f._none OR {precedes('e', 'f', terms)})"
+
+
+def stage_order(stage: Stage) -> Sequence[r.Order]:
+    """The order by which a row is before another one: peers change together where they matter."""
+    return operator(stage).order if stage.strict else full_order(stage)
+
+
+def in_line(stage: Stage, come: str, gone: str, firsts: str) -> str:
+    """Rows from the first change on (`_back` 0), and as many before it as are needed (1, 2, … backwards).
 
     Rows that are not in history (the heads' open ones, new ones) bring their columns along.
     """
-    window = operator(stage)
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    full = ordering(window.order + window.ties, last_resort(stage))
-    peers = f"ORDER BY {ordering(window.order)}" if window.order else ""
-    at = f"row_number() OVER ({by}ORDER BY {full})"
-    first = f"rank() OVER ({by}{peers})" if stage.strict else "_at"
-    numbered = f"SELECT *, {at} AS _at FROM ({everything(stage, come, gone)}) AS e"
-    firsts = f"SELECT *, {first} AS _first FROM ({numbered}) AS n"
-    whole = f"OVER ({by.strip()})"
-    # a partition that shares the bucket by its hash alone has no change: its head is written again
-    cut = f"coalesce(min(_first) FILTER (_hit) {whole}, count(*) {whole} + 1) AS _cut"
-    return f"SELECT * FROM (SELECT *, {cut} FROM ({firsts}) AS f) AS c WHERE _at >= _cut - {context(stage)}"
+    partition = operator(stage).partition
+    new = f"SELECT {listed(r.columns(stage.input))}, FALSE AS _gone FROM {come} AS c WHERE {in_long(stage)}"
+    rows = stored(stage, gone) + (f" UNION ALL BY NAME {new}" if come else "")
+    first = full_order(stage)[0]
+    column, limit = f"e.{r.quote(first.column)}", "list_max(_near)" if first.descending else "list_min(_near)"
+    near = f"{column} {'<=' if first.descending else '>='} {limit} OR {column} IS NULL"
+    near = f"coalesce(len(_near) < {context(stage)} OR {near}, TRUE)"
+    by = f"PARTITION BY {listed(partition)} " if partition else ""
+    back = ordering([r.Order(o.column, not o.descending, not o.nulls_first) for o in full_order(stage)])
+    return (
+        f"WITH line AS (SELECT e.*, {earlier(stage)} AS _earlier, {near} AS _close FROM ({rows}) AS e "
+        f"JOIN {firsts} AS f ON {same(partition, 'e', 'f')} "
+        f"LEFT JOIN {scratch(stage.table, 'near')} AS n ON {same(partition, 'e', 'n')}) "
+        f"SELECT * EXCLUDE (_earlier, _close), 0 AS _back FROM line WHERE NOT _earlier UNION ALL "
+        f"SELECT * EXCLUDE (_earlier, _close), row_number() OVER ({by}ORDER BY {back}) AS _back FROM line "
+        f"WHERE _earlier AND _close QUALIFY _back <= {context(stage)}"
+    )
 
 
-def everything(stage: Stage, come: str, gone: str) -> str:
-    """All rows of the long buckets: of history just what tells their place."""
-    window, table = operator(stage), stage.table
-    below = r.columns(stage.input)
-    order = [o.column for o in window.order + window.ties]
-    told = list(dict.fromkeys([*window.partition, *order, *stage.ids]))
-    long = f"_k IN (SELECT _k FROM {scratch(table, 'long')})"
-    places = f"rowid IN (SELECT _row FROM {scratch(table, 'places')} WHERE {long})"
-    kept = listed([*below, *seeds(stage)])
-    parts = [f"SELECT {listed(told)}, _k, rowid AS _row FROM {history(stage)} WHERE {places}"]
+def stored(stage: Stage, gone: str) -> str:
+    """All stored rows of the long buckets: of history just what tells their place; `_gone` if removed."""
+    parts = [f"SELECT {listed(place(stage))}, _k, rowid AS _row FROM {history(stage)} WHERE {in_long(stage)}"]
     if stage.open:
-        heads = f"{scratch(table, 'heads')} WHERE {long} AND _back <= {stage.open}"
+        kept = listed([*r.columns(stage.input), *seeds(stage)])
+        heads = f"{long_heads(stage)} AND _back <= {stage.open}"
         parts.append(f"SELECT {kept}, _k, NULL::BIGINT AS _row FROM {heads}")
-    rows = " UNION ALL BY NAME ".join(parts)
     matched = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
-    hit = f"EXISTS (SELECT 1 FROM {gone} AS g WHERE {matched})" if gone else "FALSE"
-    stored = f"SELECT s.*, {hit} AS _gone, {hit} AS _hit FROM ({rows}) AS s"
-    if not come:
-        return stored
-    new = f"SELECT {listed(below)}, _k, FALSE AS _gone, TRUE AS _hit FROM {come} AS c WHERE {long}"
-    return f"{stored} UNION ALL BY NAME {new}"
+    lost = f"EXISTS (SELECT 1 FROM {gone} AS g WHERE {matched})" if gone else "FALSE"
+    return f"SELECT s.*, {lost} AS _gone FROM ({' UNION ALL BY NAME '.join(parts)}) AS s"
+
+
+def place(stage: Stage) -> list[str]:
+    """The columns that tell where a row stands, and which it is."""
+    window = operator(stage)
+    order = [o.column for o in window.order + window.ties]
+    return list(dict.fromkeys([*window.partition, *order, *stage.ids]))
+
+
+def in_long(stage: Stage) -> str:
+    return f"_k IN (SELECT _k FROM {scratch(stage.table, 'long')})"
+
+
+def long_heads(stage: Stage) -> str:
+    return f"{scratch(stage.table, 'heads')} WHERE {in_long(stage)}"
 
 
 def context(stage: Stage) -> int:
@@ -112,11 +166,11 @@ def evaluated_suffix(stage: Stage, come: str, line: str, rows: str) -> str:
     """Every function from the first change on, continued from the rows before it."""
     below, carried = listed(r.columns(stage.input)), seeds(stage)
     kept = listed([*r.columns(stage.input), *carried])
-    joined = f"{rows} AS s JOIN (SELECT _row, _at, _cut, _gone FROM {line}) AS l ON s._row = l._row"
-    there = f"SELECT {kept}, _at, _cut, _gone FROM {joined}"
-    aside = ", ".join(r.quote(c) for c in [*r.columns(stage.input), *(carried if stage.open else [])])
-    besides = f" UNION ALL BY NAME SELECT {aside}, _at, _cut, _gone FROM {line} WHERE _row IS NULL"
-    source = f"({there}{besides if come or stage.open else ''})"
-    fresh = f"SELECT {below} FROM {source} AS a WHERE _at >= _cut AND NOT _gone"
-    old = f"SELECT {kept}, _cut - _at AS _back FROM {source} AS b WHERE _at < _cut"
+    joined = f"{rows} AS s JOIN (SELECT _row, _back, _gone FROM {line}) AS l ON s._row = l._row"
+    source = f"SELECT {kept}, _back, _gone FROM {joined}"
+    if come or stage.open:
+        aside = listed([*r.columns(stage.input), *(carried if stage.open else [])])
+        source += f" UNION ALL BY NAME SELECT {aside}, _back, _gone FROM {line} WHERE _row IS NULL"
+    fresh = f"SELECT {below} FROM ({source}) AS a WHERE _back = 0 AND NOT _gone"
+    old = f"SELECT {kept}, _back FROM ({source}) AS b WHERE _back > 0"
     return carried_rows(stage, fresh, old, again=True)

@@ -30,7 +30,7 @@ from strandline.compiler.history import (
     write,
 )
 from strandline.compiler.lookups import lookup_steps
-from strandline.compiler.orders import distance, is_total, last_resort, operator, over
+from strandline.compiler.orders import distance, full_order, is_total, operator, over
 from strandline.compiler.passes.prune import prune
 from strandline.compiler.plan import Stage
 from strandline.compiler.suffix import long_buckets, redo_suffix
@@ -221,18 +221,13 @@ def removal(stage: Stage) -> r.Relation:
 def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     """Buckets that lost a row, or gained one that does not come after their head's last row."""
     window = operator(stage)
-    terms = list(window.order) + ([] if stage.strict else [*window.ties, *missing_ids(stage)])
+    terms = list(window.order) if stage.strict else full_order(stage)
     after = precedes("h", "f", terms)
     matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
     last = f"{heads} AS h ON {matched} WHERE h._back = 1"
     behind = f"SELECT f._k FROM {come} AS f JOIN {last} AND NOT ({after})"
     lost = f"SELECT _k FROM {gone} AS g"
     return " UNION ".join(text for text, rows in ((lost, gone), (behind, come)) if rows)
-
-
-def missing_ids(stage: Stage) -> list[r.Order]:
-    used = {o.column for o in operator(stage).order + operator(stage).ties}
-    return [r.Order(i) for i in last_resort(stage) if i not in used]
 
 
 def retire(stage: Stage, heads: str) -> list[Step]:
