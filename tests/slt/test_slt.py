@@ -9,6 +9,9 @@ import pytest
 from fuzz.coverage import Tally
 from slt_run import Case, CaseError
 
+from strandline.compiler import suffix
+from strandline.warehouse import keeping
+
 CASES = Path(__file__).parent / "cases"
 
 
@@ -26,6 +29,16 @@ def test_case_file(path: Path) -> None:
         tally = Tally()
         tally.add_file(case.queries)
         tally.save(Path(folder) / f"slt-{path.stem}.json")
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in files() if " OVER " in p.read_text()], ids=lambda path: path.stem
+)
+def test_long_partitions_are_kept_alike(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every partition is taken for a long one, and no model is filled anew."""
+    monkeypatch.setattr(suffix, "LONG", 0)
+    monkeypatch.setattr(keeping, "cheaper_anew", lambda *_: "")
+    Case(path).run()
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from strandline.warehouse import Warehouse
 
 COMPILED_TIMES = 5
+INCREMENT_MEMORY = "1GiB"
+"""What the engine may hold while increments run; without a limit it keeps every block it has read."""
 R = TypeVar("R")
 
 
@@ -153,7 +155,7 @@ def increments(job: Job, group: Group) -> Measured:
     batches = _batches(job, group)
     seconds: list[float] = []
     strategies: set[str] = set()
-    with _open(job) as wh:
+    with _open(job, memory_limit=INCREMENT_MEMORY) as wh:
         memory.start()
         for rows in batches:
             took, run = _one(wh, rows)
@@ -171,10 +173,11 @@ def verify(job: Job) -> bool:
         return all(wh.verify(name).ok for name, _ in job.models)
 
 
-def _open(job: Job) -> Warehouse:
+def _open(job: Job, memory_limit: str | None = None) -> Warehouse:
     import strandline
 
-    return strandline.open(str(job.warehouse), threads=job.threads, role="bench")
+    path = str(job.warehouse)
+    return strandline.open(path, threads=job.threads, memory_limit=memory_limit, role="bench")
 
 
 def _batches(job: Job, group: Group) -> list[Any]:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from strandline.benchmark.charts import Bar, bars
+from strandline.benchmark.measure import INCREMENT_MEMORY
 from strandline.benchmark.plan import Line, Result
 from strandline.units import span, times
 
@@ -70,7 +71,10 @@ def facts(result: Result) -> list[str]:
             f" {span(loaded.build_seconds)}, compiling it {loaded.compile_ms:.1f} ms;"
             f" the database file has {loaded.database_bytes / 1e6:,.0f} MB."
         ),
-        f"Highest memory of an increment: {result.peak_memory_mb:,.0f} MB.",
+        (
+            f"Highest memory of an increment: {result.peak_memory_mb:,.0f} MB, with memory_limit ="
+            f" {INCREMENT_MEMORY}; the full recompute has no limit."
+        ),
         (
             "A batch's time is apply and refresh together, up to the commit. Each group of batches ran in a"
             " fresh process; its first batch found nothing in memory and is not counted (at most"

@@ -18,8 +18,8 @@ from strandline.compiler.orders import full_order, is_total, operator
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, listed, make, ordering, precedes, same, scratch
 
-LONG = 1000
-"""Stored rows from which on a partition is long."""
+LONG = 20_000
+"""Stored rows above which a partition is long: below it, finding the place costs what it saves."""
 
 
 def long_buckets(stage: Stage, late: str) -> list[Step]:
