@@ -201,6 +201,22 @@ def test_planning_creates_nothing(folder: Path) -> None:
     assert json.loads(json.dumps(plan.as_dict()))["kind"] == "base"
 
 
+def test_an_unknown_type_is_a_fault_of_the_settings(folder: Path) -> None:
+    toml = folder / "strandline.toml"
+    toml.write_text(TOML.replace('"VARCHAR"', '"VARCHR"'))
+    with pytest.raises(sl.ConfigurationError, match="VARCHR") as caught:
+        run(folder)
+    assert caught.value.where == "strandline.toml [sources.orders.columns]"
+
+
+def test_releasing_an_id_that_is_not_held_is_an_error(folder: Path) -> None:
+    with (
+        Pipeline.load(folder) as pipeline,
+        pytest.raises(sl.UnknownNameError, match="no row with the id nosuch is held"),
+    ):
+        pipeline.release(ids=["nosuch"])
+
+
 def test_held_rows_are_released_once_the_settings_accept_them(folder: Path) -> None:
     arrive(folder, "a.csv", "1,ann,n/a", "2,bob,2", "x,bob,2")
     run(folder)

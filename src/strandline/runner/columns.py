@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence, Set
 
-from strandline.errors import ConfigurationError, StrandlineError
+from strandline.errors import ConfigurationError, EngineError, StrandlineError
 from strandline.project import FILE_NAME, Project, SourceSettings
 from strandline.runner.ports import Definitions, Notice, Queryable, literal, records
 from strandline.schema import Column, Schema
@@ -21,8 +21,7 @@ def prepare_table(
     """
     schema = _table(wh, source)
     if schema is None:
-        wanted = source.schema
-        wh.create_table(source.table, wanted.columns, wanted.key or None, append_only=wanted.append_only)
+        create_table(wh, source)
         return
     for new, old in renames(source, schema):
         try:
@@ -36,6 +35,17 @@ def prepare_table(
     if added:
         wh.add_columns(source.table, added)
         notice(f"table {source.table}: added {', '.join(c.name for c in added)}, NULL in the rows there are")
+
+
+def create_table(wh: Definitions, source: SourceSettings) -> None:
+    """The table as its settings say. Raises ConfigurationError for a type that the engine does not know."""
+    wanted = source.schema
+    try:
+        wh.create_table(source.table, wanted.columns, wanted.key or None, append_only=wanted.append_only)
+    except EngineError as error:
+        where = f"{FILE_NAME} [sources.{source.name}.columns]"
+        hint = "correct the column's type; nothing was made."
+        raise ConfigurationError(error.message, where=where, hint=hint) from None
 
 
 def renames(source: SourceSettings, schema: Schema) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from strandline.errors import UnknownNameError
 from strandline.runner.ports import Batches, BatchWriter, Notice, ledger, literal, quiet, records
 from strandline.runner.refresh import (
     FileFaultError,
@@ -95,6 +96,9 @@ def _chosen(
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in records(wh, query):
         found[row["source"], row["path"]].append(row)
+    if ids and not found:
+        hint = "`strandline quarantine list` shows the ids of the rows that are."
+        raise UnknownNameError(f"no row with the id {', '.join(ids)} is held", where="quarantine", hint=hint)
     return found
 
 
