@@ -130,7 +130,11 @@ def replace(expr: exp.Expr, mapping: Mapping[exp.Expr, exp.Expr]) -> exp.Expr:
     The function of a window is not one: count(*) OVER (…) counts other rows than count(*) beside it.
     """
 
+    bare = all(isinstance(key, exp.Column) for key in mapping)
+
     def one(node: exp.Expr) -> exp.Expr:
+        if bare and not isinstance(node, exp.Column):
+            return node  # looking it up would hash all that is below it
         found = mapping.get(node)
         if found is None or function_of_window(node):
             return node

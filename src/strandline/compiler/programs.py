@@ -8,6 +8,7 @@ from strandline.compiler import aggregate, collect, topk, window
 from strandline.compiler import history as halves
 from strandline.compiler import relations as r
 from strandline.compiler.delta import Changed
+from strandline.compiler.finish import finish
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, batch, listed, make, scratch, stored
 
@@ -65,12 +66,15 @@ def create(stage: Stage) -> list[str]:
             f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}",
             f"CREATE VIEW {stored(stage.table)} AS {published}",
         ]
-    # divided while written: deleting from a table made in the same transaction would log all of it
+    # divided while written: deleting from a table made in the same transaction would log all of it;
+    # what is stored beside the functions is made then, so that fewer columns are written twice
     whole = scratch(stage.table, "whole")
+    closed = finish(stage, f"SELECT * FROM {whole} WHERE _back > {stage.open}")
+    last = finish(stage, f"SELECT * FROM {whole} WHERE _back <= {stage.back}")
     return [
-        make(whole, fill(stage)),
-        f"CREATE TABLE {history} AS SELECT {cols}, {batch()} FROM {whole} WHERE _back > {stage.open}",
-        f"CREATE TABLE {head} AS SELECT {kept}, {batch()} FROM {whole} WHERE _back <= {stage.back}",
+        make(whole, window.evaluated_input(stage)),
+        f"CREATE TABLE {history} AS SELECT {cols}, {batch()} FROM ({closed}) AS h",
+        f"CREATE TABLE {head} AS SELECT {kept}, {batch()} FROM ({last}) AS h",
         f"DROP TABLE {whole}",
         f"CREATE VIEW {stored(stage.table)} AS {published}",
     ]

@@ -49,16 +49,16 @@ def parse(sql: str, dialect: str) -> exp.Query:
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
-    query = query.copy()
+    asked = query.copy()
     schema: dict[str, object] = {
         r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
     }
     try:
         known = partial(spelled_columns, catalog=catalog)
-        without_pivots(query, known)
-        without_columns(query, known)
-        mark_using(query)
-        tree = resolved(spelled(unordered(query.copy())), schema, dialect)
+        without_pivots(asked, known)
+        without_columns(asked, known)
+        mark_using(asked)
+        tree = resolved(spelled(unordered(asked)), schema, dialect)
     except OptimizeError as error:
         raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
     except (
@@ -94,13 +94,15 @@ def unordered(query: exp.Query) -> exp.Query:
 
 def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Expr:
     """Names resolved; where that fails, subqueries in FROM may name what stands before them."""
+    joined = any(isinstance(join.this, exp.Subquery) for join in query.find_all(exp.Join))
+    again = query.copy() if joined else None
     try:
-        return qualify(query.copy(), schema=schema, dialect=dialect)
+        return qualify(query, schema=schema, dialect=dialect)
     except OptimizeError as error:
-        if not sees_before(query):
+        if again is None or not sees_before(again):
             raise
         try:
-            return qualify(query, schema=schema, dialect=dialect)
+            return qualify(again, schema=schema, dialect=dialect)
         except OptimizeError:
             raise error from None
 

@@ -47,7 +47,7 @@ from strandline.compiler.text import (
     sql,
 )
 
-__all__ = ["columns", "fill", "program", "removal", "window_strategy"]
+__all__ = ["columns", "evaluated_input", "fill", "program", "removal", "window_strategy"]
 
 
 def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
@@ -133,7 +133,12 @@ def evaluated_level(stage: Stage, level: r.Level, source: str) -> str:
 
 def fill(stage: Stage) -> str:
     """The stage's rows from its whole input; the caller splits them by `_back`."""
-    return finish(stage, evaluated(stage, render(stage.input, "new", frozenset()) or ""))
+    return finish(stage, evaluated_input(stage))
+
+
+def evaluated_input(stage: Stage) -> str:
+    """The functions over the whole input, without what is stored beside them."""
+    return evaluated(stage, render(stage.input, "new", frozenset()) or "")
 
 
 def program(stage: Stage, changed: Changed) -> list[Step]:
