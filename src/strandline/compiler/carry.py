@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.frames import Reach, head_function, reaches, seeded
-from strandline.compiler.orders import distance, is_total, last_resort, operator, over
+from strandline.compiler.orders import distance, is_total, last_resort, operator, over, partition
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import bucket, listed, ordering, sql
 
@@ -58,7 +58,7 @@ def carried_rows(stage: Stage, fresh: str, old: str, *, again: bool = False) -> 
     """
     window = operator(stage)
     how = reaches(window, is_total(window, stage.input))
-    known = seeded(window, is_total(window, stage.input)) if again else None
+    known = seeded(how) if again else None
     below, computed = r.columns(stage.input), [o.name for o in window.computed]
     functions = [f for level in window.stack for f in level.functions if known is None or f.name in known]
     kept = "".join(f", {r.quote(f.name)} AS {was(f)}" for f in functions)
@@ -178,11 +178,6 @@ VALUES: dict[str, Callable[[Stage, r.Out, Reach], str]] = {
     "last": last,
     "nth": nth,
 }
-
-
-def partition(stage: Stage) -> str:
-    window = operator(stage)
-    return f"PARTITION BY {listed(window.partition)} " if window.partition else ""
 
 
 def frame(stage: Stage, how: Reach) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 
@@ -112,10 +113,9 @@ def reaches(window: r.Window, total: bool) -> dict[str, Reach | str]:
     return found
 
 
-def seeded(window: r.Window, total: bool) -> frozenset[str]:
-    """The functions that go on from their value so far."""
-    known = reaches(window, total).items()
-    return frozenset(name for name, how in known if isinstance(how, Reach) and how.running)
+def seeded(known: Mapping[str, Reach | str]) -> frozenset[str]:
+    """Of `reaches`, the functions that go on from their value so far."""
+    return frozenset(name for name, how in known.items() if isinstance(how, Reach) and how.running)
 
 
 def seen_ahead(expr: exp.Expr, ahead: dict[str, int]) -> int:

@@ -26,9 +26,8 @@ def over(stage: Stage, function: r.Out) -> str:
     call = function.expr.this
     if isinstance(call, (exp.Rank, exp.DenseRank)) and not operator(stage).order and not call.find(exp.Order):
         return "1::BIGINT"  # all rows are peers; DuckDB 2.0.0 may crash on dense_rank() OVER ()
-    window = operator(stage)
     spec = function.expr.args.get("spec")
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    by = partition(stage)
     order = ordering(order_for(stage, function), last_resort(stage) if needs_ids(function) else ())
     by += f"ORDER BY {order} " if order else ""
     return f"{sql(function.expr.this)} OVER ({by}{sql(spec) if spec is not None else ''})"
@@ -39,6 +38,17 @@ def last_resort(stage: Stage) -> tuple[str, ...]:
     window = operator(stage)
     named = frozenset((*window.partition, *(o.column for o in window.order + window.ties)))
     return () if r.tells_apart(stage.input, named) else stage.ids
+
+
+def partition(stage: Stage) -> str:
+    """The beginning of an OVER clause; empty where all rows are one partition."""
+    window = operator(stage)
+    return f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+
+
+def late_order(stage: Stage) -> list[r.Order]:
+    """The order by which a row is before another one: peers change together where they matter."""
+    return list(operator(stage).order) if stage.strict else full_order(stage)
 
 
 def full_order(stage: Stage) -> list[r.Order]:
@@ -65,7 +75,7 @@ def distance(stage: Stage) -> str:
     if not stage.back:
         return ""
     window = operator(stage)
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
+    by = partition(stage)
     order = ordering(window.order + window.ties, last_resort(stage))
     spec = f"({by}ORDER BY {order}"
     if stage.back == 1:

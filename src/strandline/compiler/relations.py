@@ -190,9 +190,12 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def column(name: str) -> exp.Column:
-    """A bare column reference by its unique name."""
-    return exp.Column(this=exp.Identifier(this=name, quoted=True))
+def column(name: str, kind: exp.DataType | None = None) -> exp.Column:
+    """A bare column reference by its unique name; it remembers its type where that is given."""
+    reference = exp.Column(this=exp.Identifier(this=name, quoted=True))
+    if kind is not None:
+        reference.type = kind
+    return reference
 
 
 def columns(node: Relation) -> tuple[str, ...]:

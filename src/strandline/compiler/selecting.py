@@ -291,9 +291,7 @@ def grouping_bits(call: exp.Expr, present: tuple[exp.Expr, ...]) -> exp.Expr:
 
 def typed(out: r.Out) -> exp.Expr:
     """A reference to a computed column that remembers its type."""
-    col = r.column(out.name)
-    col.type = out.expr.type
-    return col
+    return r.column(out.name, out.expr.type)
 
 
 def output_name(expr: exp.Expr, clauses: Clauses) -> str:

@@ -11,7 +11,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import aggregate_strategy
 from strandline.compiler.binding import Lowered
-from strandline.compiler.frames import seeded
+from strandline.compiler.frames import reaches, seeded
 from strandline.compiler.lookups import own_pairs, shown_outputs
 from strandline.compiler.names import stage_table
 from strandline.compiler.orders import is_total
@@ -135,8 +135,8 @@ def unread(stage: Stage, read: Set[str]) -> frozenset[str]:
         return frozenset()
     again = [o.expr for o in shown_outputs(stage)] + [look.on for look in stage.lookups]
     used = frozenset(read).union(*(r.references(e) for e in again))
-    total = is_total(stage.operator, stage.input)
-    return frozenset(o.name for o in stage.operator.computed) - used - seeded(stage.operator, total)
+    known = reaches(stage.operator, is_total(stage.operator, stage.input))
+    return frozenset(o.name for o in stage.operator.computed) - used - seeded(known)
 
 
 def output_of(stage: Stage, lowered: Lowered, where: exp.Expr | None) -> Output:

@@ -7,14 +7,12 @@ partition has few rows, `window.redo` evaluates all of it: finding the place wou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
 from strandline.compiler.finish import finish
 from strandline.compiler.frames import Reach, reaches, seeded
 from strandline.compiler.history import columns, heads_again, history, rewrite_history
-from strandline.compiler.orders import full_order, is_total, operator
+from strandline.compiler.orders import full_order, is_total, late_order, operator, partition
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, listed, make, ordering, precedes, same, scratch
 
@@ -67,10 +65,9 @@ def first_changes(stage: Stage, come: str, gone: str) -> str:
         parts.append(f"SELECT {told}, FALSE AS _none FROM {come} AS c WHERE {in_long(stage)}")
     if gone:
         parts.append(f"SELECT {told}, FALSE AS _none FROM ({stored(stage, gone)}) AS s WHERE _gone")
-    by = f"PARTITION BY {listed(window.partition)} " if window.partition else ""
-    order = ordering(full_order(stage))
+    over = f"{partition(stage)}ORDER BY _none, {ordering(full_order(stage))}"
     either = " UNION ALL BY NAME ".join(parts)
-    return f"SELECT * FROM ({either}) AS e QUALIFY row_number() OVER ({by}ORDER BY _none, {order}) = 1"
+    return f"SELECT * FROM ({either}) AS e QUALIFY row_number() OVER ({over}) = 1"
 
 
 def nearest(stage: Stage, gone: str, firsts: str) -> str:
@@ -87,13 +84,7 @@ def nearest(stage: Stage, gone: str, firsts: str) -> str:
 
 def earlier(stage: Stage) -> str:
     """True for rows `e` before the partition's first change `f`."""
-    terms = list(stage_order(stage))
-    return f"(f._none OR {precedes('e', 'f', terms)})"
-
-
-def stage_order(stage: Stage) -> Sequence[r.Order]:
-    """The order by which a row is before another one: peers change together where they matter."""
-    return operator(stage).order if stage.strict else full_order(stage)
+    return f"(f._none OR {precedes('e', 'f', late_order(stage))})"
 
 
 def in_line(stage: Stage, come: str, gone: str, firsts: str) -> str:
@@ -101,21 +92,21 @@ def in_line(stage: Stage, come: str, gone: str, firsts: str) -> str:
 
     Rows that are not in history (the heads' open ones, new ones) bring their columns along.
     """
-    partition = operator(stage).partition
+    keys = operator(stage).partition
     new = f"SELECT {listed(r.columns(stage.input))}, FALSE AS _gone FROM {come} AS c WHERE {in_long(stage)}"
     rows = stored(stage, gone) + (f" UNION ALL BY NAME {new}" if come else "")
     first = full_order(stage)[0]
     column, limit = f"e.{r.quote(first.column)}", "list_max(_near)" if first.descending else "list_min(_near)"
     near = f"{column} {'<=' if first.descending else '>='} {limit} OR {column} IS NULL"
     near = f"coalesce(len(_near) < {context(stage)} OR {near}, TRUE)"
-    by = f"PARTITION BY {listed(partition)} " if partition else ""
-    back = ordering([r.Order(o.column, not o.descending, not o.nulls_first) for o in full_order(stage)])
+    back = [r.Order(o.column, not o.descending, not o.nulls_first) for o in full_order(stage)]
+    over = f"{partition(stage)}ORDER BY {ordering(back)}"
     return (
         f"WITH line AS (SELECT e.*, {earlier(stage)} AS _earlier, {near} AS _close FROM ({rows}) AS e "
-        f"JOIN {firsts} AS f ON {same(partition, 'e', 'f')} "
-        f"LEFT JOIN {scratch(stage.table, 'near')} AS n ON {same(partition, 'e', 'n')}) "
+        f"JOIN {firsts} AS f ON {same(keys, 'e', 'f')} "
+        f"LEFT JOIN {scratch(stage.table, 'near')} AS n ON {same(keys, 'e', 'n')}) "
         f"SELECT * EXCLUDE (_earlier, _close), 0 AS _back FROM line WHERE NOT _earlier UNION ALL "
-        f"SELECT * EXCLUDE (_earlier, _close), row_number() OVER ({by}ORDER BY {back}) AS _back FROM line "
+        f"SELECT * EXCLUDE (_earlier, _close), row_number() OVER ({over}) AS _back FROM line "
         f"WHERE _earlier AND _close QUALIFY _back <= {context(stage)}"
     )
 
@@ -159,7 +150,7 @@ def context(stage: Stage) -> int:
 
 def seeds(stage: Stage) -> list[str]:
     """Functions that go on from their value so far."""
-    return sorted(seeded(operator(stage), is_total(operator(stage), stage.input)))
+    return sorted(seeded(reaches(operator(stage), is_total(operator(stage), stage.input))))
 
 
 def evaluated_suffix(stage: Stage, come: str, line: str, rows: str) -> str:

@@ -30,7 +30,7 @@ from strandline.compiler.history import (
     write,
 )
 from strandline.compiler.lookups import lookup_steps
-from strandline.compiler.orders import distance, full_order, is_total, operator, over
+from strandline.compiler.orders import distance, is_total, late_order, operator, over
 from strandline.compiler.passes.prune import prune
 from strandline.compiler.plan import Stage
 from strandline.compiler.suffix import long_buckets, redo_suffix
@@ -55,8 +55,8 @@ def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     shown = frozenset(o.name for o in operator.computed)
     operator = with_hidden(operator)
     total = is_total(operator, below)
-    unread = frozenset(o.name for o in operator.computed) - shown - seeded(operator, total)
     known = reaches(operator, total)
+    unread = frozenset(o.name for o in operator.computed) - shown - seeded(known)
     stuck = {n: why for n, why in known.items() if isinstance(why, str)}
     found = [v for v in known.values() if isinstance(v, Reach)]
     back = max([1, *(v.back + v.ahead for v in found)])
@@ -226,8 +226,7 @@ def removal(stage: Stage) -> r.Relation:
 def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     """Buckets that lost a row, or gained one that does not come after their head's last row."""
     window = operator(stage)
-    terms = list(window.order) if stage.strict else full_order(stage)
-    after = precedes("h", "f", terms)
+    after = precedes("h", "f", late_order(stage))
     matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
     last = f"{heads} AS h ON {matched} WHERE h._back = 1"
     behind = f"SELECT f._k FROM {come} AS f JOIN {last} AND NOT ({after})"

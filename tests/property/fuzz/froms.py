@@ -126,14 +126,21 @@ def _aggregated(gen: Gen, text: str, scope: Scope) -> Joined | None:
     return _lateral(gen, text, query, alias), Scope((*scope.columns, *columns), scope.total)
 
 
-def _unnested(gen: Gen, text: str, scope: Scope) -> Joined | None:
-    """The elements of a list made of the row's own values."""
+def _of_one_kind(gen: Gen, scope: Scope) -> tuple[str, list[str]] | None:
+    """A kind of values that lists may hold, and the row's columns of that kind."""
     usable = [c for c in scope.columns if c.kind in LISTED and c.exact]
     if not usable:
         return None
-    rng, alias = gen.rng, gen.fresh("u")
-    kind = rng.choice(usable).kind
-    of_kind = [c.sql for c in usable if c.kind == kind]
+    kind = gen.rng.choice(usable).kind
+    return kind, [c.sql for c in usable if c.kind == kind]
+
+
+def _unnested(gen: Gen, text: str, scope: Scope) -> Joined | None:
+    """The elements of a list made of the row's own values."""
+    found = _of_one_kind(gen, scope)
+    if found is None:
+        return None
+    rng, alias, (kind, of_kind) = gen.rng, gen.fresh("u"), found
     rows = f"[{', '.join(rng.choices(of_kind, k=rng.randint(1, 3)))}]"
     if gen.chance(0.5):
         rows = f"CASE WHEN {condition(gen, scope, 0)} THEN {rows} END"
@@ -166,12 +173,10 @@ def _series(gen: Gen, text: str, scope: Scope) -> Joined | None:
 
 def _listed(gen: Gen, text: str, scope: Scope) -> Joined | None:
     """VALUES over columns of the row."""
-    usable = [c for c in scope.columns if c.kind in LISTED and c.exact]
-    if not usable:
+    found = _of_one_kind(gen, scope)
+    if found is None:
         return None
-    rng, alias = gen.rng, gen.fresh("v")
-    kind = rng.choice(usable).kind
-    of_kind = [c.sql for c in usable if c.kind == kind]
+    rng, alias, (kind, of_kind) = gen.rng, gen.fresh("v"), found
     rows = ", ".join(f"({i}, {rng.choice(of_kind)})" for i in range(rng.randint(1, 3)))
     gen.tag("lateral:values")
     columns = (Col(f"{alias}.i", "int"), Col(f"{alias}.x", kind))

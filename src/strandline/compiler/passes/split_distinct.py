@@ -90,7 +90,9 @@ def stacked(node: r.Aggregate, value: r.Out, splits: list[Split]) -> r.Relation:
     keys = tuple(r.Out(f"{o.name} in", o.expr) for o in node.groups)
     partial = dict.fromkeys(o for s in splits for o in s.inner)
     inner = r.Aggregate(node.input, (*keys, value), tuple(partial))
-    groups = tuple(r.Out(o.name, typed(k.name, k.expr.type)) for o, k in zip(node.groups, keys, strict=True))
+    groups = tuple(
+        r.Out(o.name, r.column(k.name, k.expr.type)) for o, k in zip(node.groups, keys, strict=True)
+    )
     outer = r.Aggregate(inner, groups, tuple(o for s in splits for o in s.outer), node.grouped)
     results = tuple(r.Out(o.name, s.result) for o, s in zip(node.aggregates, splits, strict=True))
     if all(o.source == o.name for o in results):
@@ -120,7 +122,7 @@ def over_values(out: r.Out, call: exp.Expr, value: r.Out, flags: dict[exp.Expr, 
     condition = condition_of(out.expr)
     if not isinstance(call, (exp.Count, exp.Sum, exp.Avg, *REPEATABLE)):
         return None
-    again = with_argument(call, typed(value.name, value.expr.type))
+    again = with_argument(call, r.column(value.name, value.expr.type))
     inner: tuple[r.Out, ...] = ()
     if condition is not None:
         inner = (flags[condition],)
@@ -142,20 +144,20 @@ def in_parts(out: r.Out, call: exp.Expr) -> Split | None:
         return summed(out.name, part) if isinstance(call, exp.Sum) else averaged(out.name, part)
     if kind_of_expression(call.this) == "text":
         return None
-    again = with_argument(call, typed(part.name, call.this.type))
+    again = with_argument(call, r.column(part.name, call.this.type))
     return Split((part,), (r.Out(out.name, again),), r.column(out.name))
 
 
 def counted(name: str, part: r.Out) -> Split:
     """count = the sum of the parts' counts, 0 of none."""
-    total = r.Out(f"{name} all", exp.Sum(this=typed(part.name, exp.DataType.build("BIGINT"))))
+    total = r.Out(f"{name} all", exp.Sum(this=r.column(part.name, exp.DataType.build("BIGINT"))))
     some = exp.Coalesce(this=r.column(total.name), expressions=[exp.Literal.number(0)])
     return Split((part,), (total,), exp.cast(some, "BIGINT"))
 
 
 def summed(name: str, part: r.Out) -> Split:
     """sum = the sum of the parts' sums, NULL of none."""
-    total = r.Out(name, exp.Sum(this=typed(part.name, call_of(part.expr).this.type)))
+    total = r.Out(name, exp.Sum(this=r.column(part.name, call_of(part.expr).this.type)))
     return Split((part,), (total,), r.column(name))
 
 
@@ -170,7 +172,7 @@ def averaged(name: str, part: r.Out) -> Split:
             call = exp.Filter(this=call, expression=exp.Where(this=condition.copy()))
         parts.append(r.Out(f"{part.name} {what}", call))
         kind = argument.type if what == "sum" else exp.DataType.build("BIGINT")
-        totals.append(r.Out(f"{name} all {what}", exp.Sum(this=typed(parts[-1].name, kind))))
+        totals.append(r.Out(f"{name} all {what}", exp.Sum(this=r.column(parts[-1].name, kind))))
     total, count = (r.column(t.name) for t in totals)
     quotient = exp.Div(this=exp.cast(total, "DOUBLE"), expression=count)
     some = exp.GT(this=count.copy(), expression=exp.Literal.number(0))
@@ -201,10 +203,3 @@ def with_argument(expr: exp.Expr, argument: exp.Expr) -> exp.Expr:
     new = expr.copy()
     call_of(new).set("this", argument.copy())
     return new
-
-
-def typed(name: str, kind: exp.DataType | None) -> exp.Column:
-    """A column that knows its type."""
-    column = r.column(name)
-    column.type = kind
-    return column
