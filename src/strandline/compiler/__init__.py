@@ -29,6 +29,7 @@ from strandline.compiler.qualify import parse, qualified
 from strandline.compiler.reject import UnsupportedError, reject_volatile
 from strandline.compiler.stages import cut
 from strandline.compiler.text import DIALECT
+from strandline.compiler.trees import copy_of, find_all, no_collecting
 from strandline.errors import ConfigurationError, StrictError, nearest
 from strandline.schema import StrategyName
 
@@ -67,11 +68,17 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
     created; StrictError where `strict` is set and the query has no incremental
     rule. Anything else without a rule becomes a plan that recomputes, with the reason.
     """
+    with no_collecting():
+        return compiled(sql, catalog, model, strict)
+
+
+def compiled(sql: str, catalog: Catalog, model: str, strict: bool) -> Plan:
+    """The work of `compile`."""
     parsed = parse(sql, DIALECT)
     reject_volatile(parsed)
     tree = qualified(parsed, catalog, DIALECT)
-    reads = frozenset(t.name.lower() for t in parsed.find_all(exp.Table) if t.name.lower() in catalog)
-    text = tree.sql(dialect=DIALECT)
+    reads = frozenset(t.name.lower() for t in find_all(parsed, exp.Table) if t.name.lower() in catalog)
+    text = copy_of(tree).sql(dialect=DIALECT, copy=False)
     names = tuple(parsed.named_selects)
     try:
         lowered = optimized(lower_query(tree, catalog))
@@ -91,9 +98,9 @@ def compile(sql: str, catalog: Catalog, model: str = "query", *, strict: bool = 
 def unresolved_plan(sql: str, catalog: Catalog, model: str, reason: str) -> Plan | None:
     """The recompute of a query whose names only the engine can resolve; None where it reads nothing known."""
     parsed = parse(sql, DIALECT)
-    reads = frozenset(t.name.lower() for t in parsed.find_all(exp.Table) if t.name.lower() in catalog)
-    known = reads | {c.alias.lower() for c in parsed.find_all(exp.CTE)}
-    if not reads or any(t.name.lower() not in known for t in parsed.find_all(exp.Table)):
+    reads = frozenset(t.name.lower() for t in find_all(parsed, exp.Table) if t.name.lower() in catalog)
+    known = reads | {c.alias.lower() for c in find_all(parsed, exp.CTE)}
+    if not reads or any(t.name.lower() not in known for t in find_all(parsed, exp.Table)):
         return None
     columns = tuple((n, n) for n in parsed.named_selects)
     return recompute_plan(Plan(model, sql, sql, (), Output("", columns, ()), reads), reason, as_written=True)

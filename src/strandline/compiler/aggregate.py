@@ -9,7 +9,7 @@ vanishes when, and only when, its last row does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -20,6 +20,7 @@ from strandline.compiler.delta import Changed, render
 from strandline.compiler.finish import finish, replace_rows, stored_rows
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql
+from strandline.compiler.trees import find_all, has
 
 ROWS = "_n"
 TAKEN = " - d.{r}"
@@ -70,7 +71,7 @@ def head_of(expr: exp.Expr) -> tuple[exp.Expr, str]:
 def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
     """The state columns of one aggregate; None where it has no mergeable form."""
     call, condition = head_of(out.expr)
-    if call.find(exp.Distinct, exp.Order) or isinstance(out.expr, (exp.WithinGroup, exp.IgnoreNulls)):
+    if has(call, exp.Distinct, exp.Order) or isinstance(out.expr, (exp.WithinGroup, exp.IgnoreNulls)):
         return None
     rule = ACCUMULATORS.get(type(call))
     return rule(out.name, call, condition) if rule is not None else None
@@ -117,9 +118,9 @@ def extreme(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...
     return None if several(call) or fixed else (extremum(name, call, condition),)
 
 
-def parts(kind: exp.DataType) -> Iterator[exp.DataType]:
+def parts(kind: exp.DataType) -> list[exp.DataType]:
     """A type and the types inside it."""
-    return kind.find_all(exp.DataType)
+    return find_all(kind, exp.DataType)
 
 
 def several(call: exp.Expr) -> bool:

@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.relations import conjuncts
+from strandline.compiler.trees import find_all, has
 
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 COMPARED = (exp.EQ, exp.NullSafeEQ, exp.GTE, exp.GT, exp.LTE, exp.LT)
@@ -18,7 +19,7 @@ COMPARED = (exp.EQ, exp.NullSafeEQ, exp.GTE, exp.GT, exp.LTE, exp.LT)
 
 def one_partner(tree: exp.Expr, catalog: Catalog) -> None:
     """Give every ASOF join a right side that has one row for each place, in place."""
-    for join in list(tree.find_all(exp.Join)):
+    for join in find_all(tree, exp.Join):
         if join.method != "ASOF" or join.is_semi_or_anti_join or join.args.get("on") is None:
             continue
         source = join.this
@@ -31,7 +32,7 @@ def one_partner(tree: exp.Expr, catalog: Catalog) -> None:
 def right_keys(on: exp.Expr, alias: str) -> list[exp.Expr]:
     """What the condition compares of the right side."""
     sides = [s for t in conjuncts(on) if isinstance(t, COMPARED) for s in (t.this, t.expression)]
-    tables = [(s, {c.table for c in s.find_all(exp.Column)}) for s in sides]
+    tables = [(s, {c.table for c in find_all(s, exp.Column)}) for s in sides]
     return [side for side, found in tables if found == {alias}]
 
 
@@ -84,7 +85,7 @@ def groups_of(query: exp.Expr, names: list[str]) -> set[str]:
         return set(names) if isinstance(distinct, exp.Distinct) and not distinct.args.get("on") else set()
     shown = {e.unalias(): n for e, n in zip(query.expressions, names, strict=False)}
     if group.args.get("all"):
-        return {n for e, n in shown.items() if not e.find(exp.AggFunc)}
+        return {n for e, n in shown.items() if not has(e, exp.AggFunc)}
     if any(isinstance(e, SETS) for e in group.expressions):
         return set()
     found = {shown.get(e, "") for e in group.expressions}

@@ -12,6 +12,7 @@ from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.binding import Context, Scope, bind, refuse_subqueries, replace
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import lower_predicate
+from strandline.compiler.trees import find_all, has
 
 Source = tuple[r.Relation, Scope]
 
@@ -43,7 +44,7 @@ def spread(
     node: r.Relation, outputs: tuple[exp.Expr, ...], ctx: Context
 ) -> tuple[r.Relation, dict[exp.Expr, exp.Expr]]:
     """The row once for each place in the longest list that outputs unnest; columns for the calls."""
-    calls = list(dict.fromkeys(c for e in outputs for c in e.find_all(exp.Explode, exp.Unnest)))
+    calls = list(dict.fromkeys(c for e in outputs for c in find_all(e, exp.Explode, exp.Unnest)))
     if not calls:
         return node, {}
     if any(c.expressions or c.this is None for c in calls):
@@ -60,14 +61,14 @@ def computed_beside(join: exp.Join) -> exp.Select | None:
     """The SELECT of `LATERAL (SELECT expressions [WHERE …])` that can be computed in the row before it."""
     source = join.this.this if isinstance(join.this, (exp.Lateral, exp.Subquery)) else None
     select = source.unnest() if isinstance(source, exp.Subquery) else source
-    if not isinstance(select, exp.Select) or select.find(exp.Window):
+    if not isinstance(select, exp.Select) or has(select, exp.Window):
         return None
     if any(value for key, value in select.args.items() if key not in ("expressions", "where", "kind")):
         return None
-    if any(e.find(exp.Query) or any(True for _ in aggregate_units(e)) for e in select.expressions):
+    if any(has(e, exp.Query) or any(True for _ in aggregate_units(e)) for e in select.expressions):
         return None
     plain = join.side == "" and join.kind in ("", "CROSS", "INNER")
-    whole = not select.args.get("where") and not select.find(exp.Explode, exp.Unnest)
+    whole = not select.args.get("where") and not has(select, exp.Explode, exp.Unnest)
     always = join.args.get("on") in (None, exp.true())
     return select if plain or (join.side == "LEFT" and whole and always) else None
 

@@ -12,6 +12,7 @@ from strandline.compiler.catalog import Catalog
 from strandline.compiler.names import Names
 from strandline.compiler.qualify import TIE
 from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.trees import copy_of, has, rebuilt
 
 Scope = dict[tuple[str, str], str]
 """(table alias, column) → unique column name."""
@@ -103,25 +104,7 @@ def bind(expr: exp.Expr, scope: Scope) -> exp.Expr:
             return bound
         return node
 
-    return rebuild(expr, one)
-
-
-def rebuild(expr: exp.Expr, one: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
-    """sqlglot's transform, keeping subqueries closed."""
-    holder = exp.Paren(this=expr.copy())
-
-    def visit(node: exp.Expr) -> None:
-        for child in list(node.iter_expressions()):
-            new = one(child)
-            if new is not child:
-                child.replace(new)
-            elif not isinstance(child, exp.Query):
-                visit(child)
-
-    visit(holder)
-    result: exp.Expr = holder.this
-    result.pop()
-    return result
+    return rebuilt(expr, one)
 
 
 def replace(expr: exp.Expr, mapping: Mapping[exp.Expr, exp.Expr]) -> exp.Expr:
@@ -136,20 +119,26 @@ def replace(expr: exp.Expr, mapping: Mapping[exp.Expr, exp.Expr]) -> exp.Expr:
         if bare and not isinstance(node, exp.Column):
             return node  # looking it up would hash all that is below it
         found = mapping.get(node)
-        if found is None or function_of_window(node):
+        if found is None or function_of_window(node, expr):
             return node
-        new = found.copy()
+        new = copy_of(found)
         new.type = new.type or node.type
         return new
 
-    return rebuild(expr, one)
+    return rebuilt(expr, one)
 
 
-def function_of_window(node: exp.Expr) -> bool:
-    """Whether the expression is what a window computes, with its FILTER and the like or without."""
-    while isinstance(node.parent, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)) and node.arg_key == "this":
+def function_of_window(node: exp.Expr, whole: exp.Expr) -> bool:
+    """Whether it is what a window within `whole` computes, with its FILTER and the like or without."""
+    holders = (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
+    while node is not whole and isinstance(node.parent, holders) and node.arg_key == "this":
         node = node.parent
-    return isinstance(node.parent, exp.Window) and node.arg_key == "this" and isinstance(node, CALLS)
+    return (
+        node is not whole
+        and isinstance(node.parent, exp.Window)
+        and node.arg_key == "this"
+        and isinstance(node, CALLS)
+    )
 
 
 CALLS = (exp.Func, exp.Filter, exp.IgnoreNulls, exp.RespectNulls)
@@ -161,7 +150,7 @@ def rename(expr: exp.Expr, mapping: Mapping[str, str]) -> exp.Expr:
 
 
 def refuse_subqueries(expr: exp.Expr | None) -> None:
-    if expr is not None and expr.find(exp.Query):
+    if expr is not None and has(expr, exp.Query):
         raise UnsupportedError("a subquery in this place has no incremental rule")
 
 

@@ -26,6 +26,7 @@ from strandline.compiler.binding import (
 )
 from strandline.compiler.free import Reference, aliases, free, from_items
 from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.trees import find_all, has
 
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
@@ -115,10 +116,10 @@ def split_keys(select: exp.Select) -> tuple[exp.Select, list[tuple[exp.Expr, exp
 
 def key_pair(term: exp.Expr, own: frozenset[str]) -> tuple[exp.Expr, exp.Expr] | None:
     """(own, outer) where the term is `own = outer`, either way round."""
-    if not isinstance(term, exp.EQ) or term.find(exp.Query):
+    if not isinstance(term, exp.EQ) or has(term, exp.Query):
         return None
     for here, there in ((term.this, term.expression), (term.expression, term.this)):
-        mine, theirs = ({c.table for c in side.find_all(exp.Column)} for side in (here, there))
+        mine, theirs = ({c.table for c in find_all(side, exp.Column)} for side in (here, there))
         if mine and theirs and mine <= own and not theirs & own:
             return here.copy(), there.copy()
     return None
@@ -126,7 +127,7 @@ def key_pair(term: exp.Expr, own: frozenset[str]) -> tuple[exp.Expr, exp.Expr] |
 
 def from_outside(select: exp.Select, ctx: Context) -> bool:
     """True where FROM itself names outer columns, or a CTE that does."""
-    tables = select.find_all(exp.Table)
+    tables = find_all(select, exp.Table)
     return bool(from_items(select)) or any(isinstance(ctx.ctes.get(t.name), exp.CTE) for t in tables)
 
 

@@ -16,6 +16,7 @@ from strandline.compiler import relations as r
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import DIALECT, listed
+from strandline.compiler.trees import find_all
 
 Kinds = Mapping[str, str]
 """Delicate columns with what tells their values apart: a function's name, or `text`."""
@@ -106,6 +107,6 @@ def of_expression(expr: exp.Expr, below: Kinds) -> str:
     """The kind of what is made from delicate columns; by text where its type is not known."""
     if isinstance(expr, exp.Column):
         return below.get(expr.name, "")
-    if not any(c.name in below for c in expr.find_all(exp.Column)):
+    if not any(c.name in below for c in find_all(expr, exp.Column)):
         return ""
     return kind_of_expression(expr)

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.aggregate import is_number, several
+from strandline.compiler.trees import has
 
 LONGEST_HEAD = 1000
 RUNNING = (exp.Sum, exp.Count, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.Avg)
@@ -80,7 +81,7 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     assert isinstance(out.expr, exp.Window)
     if not window.order and not window.ties:
         return "it looks at the whole partition (no ORDER BY)"
-    if call.find(exp.Order):
+    if has(call, exp.Order):
         return "it has an order of its own inside its frame"
     if isinstance(call, exp.RowNumber):
         return Reach("row_number")
@@ -93,7 +94,7 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     frame = frame_of(out.expr, bool(window.order))
     if not window.order and frame.kind != "ROWS":
         return "it looks at the whole partition (no ORDER BY)"
-    if frame.exclude or frame.computed or call.find(exp.Distinct):
+    if frame.exclude or frame.computed or has(call, exp.Distinct):
         return "its frame or arguments have no bounded carried state"
     if frame.kind == "RANGE" and total and frame.end == 0 and frame.start in (None, 0):
         frame = Frame("ROWS", frame.start, 0)

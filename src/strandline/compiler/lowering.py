@@ -16,11 +16,12 @@ from strandline.compiler.names import Names
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.setops import lower_set_operation
 from strandline.compiler.subqueries import lower_predicate
+from strandline.compiler.trees import has
 
 
 def lower_query(query: exp.Expr, catalog: Catalog) -> Lowered:
     """A whole query over what the catalog has."""
-    if query.find(exp.Collate):
+    if has(query, exp.Collate):
         raise UnsupportedError(
             "under COLLATE equal values are not the same value, so they cannot be bucketed"
         )
@@ -64,7 +65,7 @@ def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     node, scope, keys = correlated_from(select, ctx)
     where = select.args.get("where")
     terms = r.conjuncts(where.this) if where is not None else []
-    for predicate in sorted(terms, key=lambda t: t.find(exp.Query) is not None):
+    for predicate in sorted(terms, key=lambda t: has(t, exp.Query) is not None):
         node = lower_predicate(node, predicate, scope, ctx)
     clauses = s.Clauses.of(select, scope, keys)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)

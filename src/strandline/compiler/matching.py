@@ -13,6 +13,7 @@ from strandline.compiler.correlation import same_keys
 from strandline.compiler.free import bound_columns, free
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import lower_predicate, outermost, scalars
+from strandline.compiler.trees import has
 from strandline.compiler.unions import union_all
 
 Joined = tuple[r.Relation, Scope]
@@ -35,7 +36,7 @@ class Condition:
 
 def matched(kind: str, left: r.Relation, right: r.Relation, on: Condition, ctx: Context) -> Joined:
     """A join of a kind: LEFT, RIGHT, FULL, SEMI, ANTI, ASOF, ASOF LEFT, or inner for anything else."""
-    hard = [t for t in on.written if t.find(exp.Query)]
+    hard = [t for t in on.written if has(t, exp.Query)]
     plain = [*on.tied, *(bind(t, on.both) for t in on.written if t not in hard)]
     if not hard:
         return attached(kind, left, right, plain, on, ctx)

@@ -8,6 +8,7 @@ from strandline.compiler import relations as r
 from strandline.compiler.plan import Stage
 from strandline.compiler.qualify import needs_total
 from strandline.compiler.text import listed, ordering, sql
+from strandline.compiler.trees import has
 
 
 def operator(stage: Stage) -> r.Window:
@@ -24,7 +25,7 @@ def is_total(operator: r.Window, below: r.Relation) -> bool:
 def over(stage: Stage, function: r.Out) -> str:
     """A function's whole OVER clause; peers are kept apart only where the function wants it."""
     call = function.expr.this
-    if isinstance(call, (exp.Rank, exp.DenseRank)) and not operator(stage).order and not call.find(exp.Order):
+    if isinstance(call, (exp.Rank, exp.DenseRank)) and not operator(stage).order and not has(call, exp.Order):
         return "1::BIGINT"  # all rows are peers; DuckDB 2.0.0 may crash on dense_rank() OVER ()
     spec = function.expr.args.get("spec")
     by = partition(stage)

@@ -16,6 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError
 
 from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.trees import find_all, has
 from strandline.errors import RejectedError
 
 Columns = Callable[[exp.Expr], list[str] | None]
@@ -50,7 +51,7 @@ def without_pivots(tree: exp.Expr, columns: Columns) -> None:
 
     Raises RejectedError for columns that depend on the data, OptimizeError for what only the engine can do.
     """
-    for pivot in list(tree.find_all(exp.Pivot)):
+    for pivot in find_all(tree, exp.Pivot):
         holder = pivot.parent
         if isinstance(holder, (exp.Subquery, exp.CTE)) and holder.this is pivot:
             select = selected(pivot, pivot.this, columns)
@@ -63,7 +64,7 @@ def without_pivots(tree: exp.Expr, columns: Columns) -> None:
             select = selected(pivot, source, columns)
             if select is not None:
                 holder.replace(exp.Subquery(this=select, alias=alias.copy() if alias is not None else None))
-    if tree.find(exp.Pivot):
+    if has(tree, exp.Pivot):
         raise OptimizeError("this form of PIVOT or UNPIVOT has no incremental rule")
 
 
@@ -80,7 +81,7 @@ def selected(pivot: exp.Pivot, source: exp.Expr, columns: Columns) -> exp.Select
             "PIVOT without a list of values has columns that depend on the data",
             hint="name the values: PIVOT … ON column IN (1, 2, 3) USING ….",
         )
-    if any(call.find(exp.Filter) for call in using):
+    if any(has(call, exp.Filter) for call in using):
         return None  # the engine puts its own test in the place of theirs
     values = [list(in_values(on)) for on in ons]
     if any(v is None for one in values for v in one):

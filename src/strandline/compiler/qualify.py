@@ -19,6 +19,7 @@ from strandline.compiler.pivot import as_select, without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
 from strandline.compiler.subscripts import as_written
+from strandline.compiler.trees import copy_of, find_all, has
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
 
@@ -49,7 +50,7 @@ def parse(sql: str, dialect: str) -> exp.Query:
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
-    asked = query.copy()
+    asked = copy_of(query)
     schema: dict[str, object] = {
         r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
     }
@@ -94,8 +95,8 @@ def unordered(query: exp.Query) -> exp.Query:
 
 def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Expr:
     """Names resolved; where that fails, subqueries in FROM may name what stands before them."""
-    joined = any(isinstance(join.this, exp.Subquery) for join in query.find_all(exp.Join))
-    again = query.copy() if joined else None
+    joined = any(isinstance(join.this, exp.Subquery) for join in find_all(query, exp.Join))
+    again = copy_of(query) if joined else None
     try:
         return qualify(query, schema=schema, dialect=dialect)
     except OptimizeError as error:
@@ -117,8 +118,8 @@ def spelled_columns(source: exp.Expr, catalog: Catalog) -> list[str] | None:
 
 def check_tables(query: exp.Query, catalog: Catalog) -> None:
     """Every table named is in the catalog or a CTE."""
-    ctes = {c.alias.lower() for c in query.find_all(exp.CTE)}
-    for table in query.find_all(exp.Table):
+    ctes = {c.alias.lower() for c in find_all(query, exp.CTE)}
+    for table in find_all(query, exp.Table):
         if not table.name or isinstance(table.this, exp.Func):
             refuse_outside(table)
             continue
@@ -146,17 +147,17 @@ def refuse_outside(table: exp.Table) -> None:
 def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
     """The nearest column name among the tables the query reads."""
     wanted = message.split("'")[1] if "'" in message else ""
-    read = {t.name.lower() for t in query.find_all(exp.Table)}
+    read = {t.name.lower() for t in find_all(query, exp.Table)}
     names = {c.name for r in catalog.values() if r.name.lower() in read for c in r.columns}
     return nearest(wanted, names)
 
 
 def expand_named_windows(tree: exp.Expr) -> None:
     """`OVER w` and `OVER (w ROWS …)` become whole specifications."""
-    for select in tree.find_all(exp.Select):
+    for select in find_all(tree, exp.Select):
         own = select.args.get("windows") or []
         named = {w.name.lower(): w for w in own}
-        used = [w for w in select.find_all(exp.Window) if w.find_ancestor(exp.Select) is select]
+        used = [w for w in find_all(select, exp.Window) if w.find_ancestor(exp.Select) is select]
         for window in [*own, *(w for w in used if w.arg_key != "windows")]:  # a named one may extend another
             over = window.args.get("over")
             name = window.args.get("alias") or (over if isinstance(over, exp.Identifier) else None)
@@ -172,7 +173,7 @@ def inherit(window: exp.Window, base: exp.Window) -> None:
     for part in ("partition_by", "order", "spec"):
         value = base.args.get(part)
         if not window.args.get(part) and value:
-            window.set(part, [e.copy() for e in value] if isinstance(value, list) else value.copy())
+            window.set(part, [copy_of(e) for e in value] if isinstance(value, list) else copy_of(value))
 
 
 def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
@@ -181,9 +182,9 @@ def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
     Keyed tables give their key; anything else gives all its columns (rows equal
     in all of them are interchangeable), so the outcome is a function of the data.
     """
-    for select in list(tree.find_all(exp.Select)):
+    for select in find_all(tree, exp.Select):
         ties = tie_breakers(select, catalog)
-        for window in select.find_all(exp.Window):
+        for window in find_all(select, exp.Window):
             if window.find_ancestor(exp.Select) is select and needs_total(window):
                 keep_whole_frame(window)
                 append_order(window, ties)
@@ -216,7 +217,7 @@ def break_select_ties(select: exp.Select, ties: list[exp.Expr]) -> None:
     ):
         append_order(select, ties)
     elif select.args.get("limit"):
-        append_order(select, [e.unalias() for e in select.expressions if not e.find(exp.Window)])
+        append_order(select, [e.unalias() for e in select.expressions if not has(e, exp.Window)])
 
 
 def is_one_row(select: exp.Select) -> bool:
@@ -236,7 +237,7 @@ def needs_total(window: exp.Window) -> bool:
         head = head.this
     if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
-    if isinstance(head, RANKS) and not head.find(exp.Order):
+    if isinstance(head, RANKS) and not has(head, exp.Order):
         return False  # a rank tells of peers, whatever the frame
     spec = window.args.get("spec")
     if spec is None:
@@ -263,7 +264,7 @@ def append_order(node: exp.Expr, ties: Iterable[exp.Expr]) -> None:
     added = []
     for tie in ties:
         if tie not in present and not isinstance(tie, exp.Literal):
-            term = exp.Ordered(this=tie.copy(), nulls_first=False)
+            term = exp.Ordered(this=copy_of(tie), nulls_first=False)
             term.meta[TIE] = True
             added.append(term)
     if added:
@@ -278,7 +279,7 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
         keys = []
         for item in group.expressions:
             keys += (
-                list(item.find_all(exp.Column))
+                find_all(item, exp.Column)
                 if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets))
                 else [item]
             )
@@ -377,4 +378,4 @@ def single_match(join: exp.Join, catalog: Catalog) -> bool:
 
 
 def tables_of(expr: exp.Expr) -> set[str]:
-    return {c.table for c in expr.find_all(exp.Column)}
+    return {c.table for c in find_all(expr, exp.Column)}

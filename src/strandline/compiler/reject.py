@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from strandline.compiler.trees import nodes
 from strandline.errors import RejectedError
 
 VOLATILE = frozenset(
@@ -51,7 +52,7 @@ class UnsupportedError(Exception):
 
 def reject_volatile(query: exp.Expr) -> None:
     """Refuse what is not a function of the tables: clocks, random numbers, the order rows lie in."""
-    for node in query.walk():
+    for node in nodes(query):
         if isinstance(node, exp.Join) and node.method == "POSITIONAL":
             raise RejectedError(
                 "POSITIONAL JOIN pairs rows by the order in which they lie, and a table has none",

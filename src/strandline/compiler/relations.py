@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from strandline.compiler.trees import find_all
+
 
 @dataclass(frozen=True)
 class Out:
@@ -267,7 +269,7 @@ def tables(node: Relation) -> frozenset[str]:
 
 def references(expr: exp.Expr | None) -> frozenset[str]:
     """The column names an expression mentions."""
-    return frozenset(c.name for c in expr.find_all(exp.Column)) if expr is not None else frozenset()
+    return frozenset(c.name for c in find_all(expr, exp.Column)) if expr is not None else frozenset()
 
 
 def conjuncts(expr: exp.Expr | None) -> list[exp.Expr]:

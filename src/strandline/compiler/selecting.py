@@ -19,13 +19,13 @@ from strandline.compiler.binding import (
     bind,
     empty_value,
     order_terms,
-    rebuild,
     refuse_subqueries,
     replace,
 )
 from strandline.compiler.correlation import SETS, domain_rows, same_keys
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
+from strandline.compiler.trees import copy_of, find_all, has, rebuilt
 from strandline.compiler.unions import union_all
 
 
@@ -56,9 +56,9 @@ class Clauses:
             # ORDER BY and DISTINCT ON may name an output column instead of an input column
             def alias(node: exp.Expr) -> exp.Expr:
                 named = isinstance(node, exp.Column) and not node.table
-                return names[node.name].copy() if named and node.name in names else node
+                return copy_of(names[node.name]) if named and node.name in names else node
 
-            return bind(rebuild(expr, alias), scope)
+            return bind(rebuilt(expr, alias), scope)
 
         group = select.args.get("group")
         outputs = tuple((e.alias_or_name, bind(e.unalias(), scope)) for e in select.expressions)
@@ -191,7 +191,7 @@ def lower_scalar_subqueries(
     """
     units = [u for e in clauses.all() for u in aggregate_units(e)]
     within = [*units, *clauses.groups] if units or clauses.grouped else clauses.all()
-    holders = [e for e in within if e.find(exp.Query)]
+    holders = [e for e in within if has(e, exp.Query)]
     if not holders:
         return node, clauses
     node, mapping = scalars(node, holders, scope, ctx)
@@ -202,7 +202,7 @@ def lower_late_subqueries(
     node: r.Relation, clauses: Clauses, scope: Scope, ctx: Context
 ) -> tuple[r.Relation, Clauses]:
     """Subqueries beside aggregates: of the rows grouped, they see what they are grouped by."""
-    holders = [e for e in clauses.all() if e.find(exp.Query)]
+    holders = [e for e in clauses.all() if has(e, exp.Query)]
     if not holders:
         return node, clauses
     node, mapping = scalars(node, holders, scope, ctx)
@@ -263,7 +263,7 @@ def union_of_sets(node: r.Relation, clauses: Clauses, units: list[exp.Expr], ctx
 
     A group column that a set leaves out is NULL; GROUPING() tells which.
     """
-    calls = list(dict.fromkeys(g for e in clauses.all() for g in e.find_all(exp.Grouping)))
+    calls = list(dict.fromkeys(g for e in clauses.all() for g in find_all(e, exp.Grouping)))
     keys = [r.column(k) for k in clauses.keys]
     wanted = [*keys, *(g for g in clauses.groups if g not in keys), *units]
     branches = []
@@ -304,7 +304,7 @@ def output_name(expr: exp.Expr, clauses: Clauses) -> str:
 
 def lower_windows(node: r.Relation, clauses: Clauses, ctx: Context) -> tuple[r.Relation, Clauses]:
     """One Window relation per distinct PARTITION BY and ORDER BY, stacked."""
-    calls = list(dict.fromkeys(w for e in clauses.all() for w in e.find_all(exp.Window)))
+    calls = list(dict.fromkeys(w for e in clauses.all() for w in find_all(e, exp.Window)))
     mapping: dict[exp.Expr, exp.Expr] = {}
     specs: dict[tuple[tuple[exp.Expr, ...], tuple[exp.Ordered, ...]], list[exp.Window]] = {}
     for call in calls:
@@ -334,7 +334,7 @@ def window_relation(
     functions = []
     mapping: dict[exp.Expr, exp.Expr] = {}
     for call in calls:
-        bare = exp.Window(this=call.this.copy(), spec=copy_or_none(call.args.get("spec")))
+        bare = exp.Window(this=copy_of(call.this), spec=copy_or_none(call.args.get("spec")))
         bare.type = call.type
         if user:
             # an order without terms: `frames` and `needs_total` ask whether there is one
@@ -353,7 +353,7 @@ def window_relation(
 
 
 def copy_or_none(expr: exp.Expr | None) -> exp.Expr | None:
-    return expr.copy() if expr is not None else None
+    return copy_of(expr) if expr is not None else None
 
 
 def ordered(term: exp.Ordered, keyed: dict[exp.Expr, str]) -> r.Order:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from strandline.compiler.trees import find_all, has
+
 SERIES = {"range": "range", "generateseries": "generate_series", "generate_series": "generate_series"}
 """Table functions that give what a list function of the same name holds."""
 
 
 def spelled(tree: exp.Query) -> exp.Query:
     """The query with such FROM items of every SELECT rewritten, in place."""
-    for call in list(tree.find_all(exp.Anonymous)):
+    for call in find_all(tree, exp.Anonymous):
         series = as_list(call)
         if series is not None:
             call.replace(exp.Explode(this=series))
-    for select in list(tree.find_all(exp.Select)):
+    for select in find_all(tree, exp.Select):
         for item in from_items(select):
             values = item.this.unnest() if isinstance(item, exp.Lateral) else item
-            if isinstance(values, exp.Values) and values.find(exp.Column):
+            if isinstance(values, exp.Values) and has(values, exp.Column):
                 item.replace(rows_as_lists(values, item.args.get("alias")))
                 continue
             unnest = as_unnest(item)
@@ -32,7 +34,7 @@ def spelled(tree: exp.Query) -> exp.Query:
                 item.replace(unnest)
             titled(unnest)
             members(select, unnest)
-            if not unnest.expressions[0].find(exp.Column, exp.Query) or outward(unnest.parent):
+            if not has(unnest.expressions[0], exp.Column, exp.Query) or outward(unnest.parent):
                 unnest.replace(as_query(unnest))
     return tree
 
@@ -150,7 +152,7 @@ def members(select: exp.Select, unnest: exp.Unnest) -> None:
     offset = unnest.args.get("offset")
     known |= {offset.name.lower()} if isinstance(offset, exp.Identifier) else set()
     others = {i.alias_or_name.lower() for i in from_items(select)}
-    for ref in list(select.find_all(exp.Column)):
+    for ref in find_all(select, exp.Column):
         if not ref.table or isinstance(ref.this, exp.Star):
             continue
         own, part = ref.table.lower(), ref.name.lower()
@@ -174,7 +176,7 @@ def replace_reference(ref: exp.Column, new: exp.Expr) -> None:
 
 def without_lateral(tree: exp.Expr) -> None:
     """The word is for the resolver of names alone: it is no part of a subquery's type, nor of its rules."""
-    for lateral in list(tree.find_all(exp.Lateral)):
+    for lateral in find_all(tree, exp.Lateral):
         query = lateral.this
         if isinstance(query, exp.Subquery):
             query.set("alias", lateral.args.get("alias"))
@@ -184,7 +186,7 @@ def without_lateral(tree: exp.Expr) -> None:
 def sees_before(tree: exp.Expr) -> bool:
     """Say LATERAL for every joined subquery, in place, as the engine does; False where there is none."""
     found = False
-    for join in list(tree.find_all(exp.Join)):
+    for join in find_all(tree, exp.Join):
         source = join.this
         if isinstance(source, exp.Subquery) and isinstance(source.this, exp.Query):
             alias = source.args.get("alias")

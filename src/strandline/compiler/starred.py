@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from strandline.compiler.free import leaves
 from strandline.compiler.pivot import Columns
+from strandline.compiler.trees import find_all
 from strandline.compiler.using import is_comma
 
 Column = tuple[str, str]
@@ -16,7 +17,7 @@ Column = tuple[str, str]
 
 def without_columns(tree: exp.Expr, columns: Columns) -> None:
     """Write them out, in place, where the columns of FROM are known; the rest is left to the engine."""
-    for select in reversed(list(tree.find_all(exp.Select))):
+    for select in reversed(find_all(tree, exp.Select)):
         if any(found(e) is not None for e in select.expressions):
             known = columns_of(select, columns)
             if known is not None:
@@ -27,7 +28,7 @@ def found(expr: exp.Expr) -> exp.Expr | None:
     """The COLUMNS of an output; None where it has none or several different ones."""
     if isinstance(expr, exp.Like) and isinstance(expr.this, exp.Star):
         return expr
-    calls = set(expr.find_all(exp.Columns))
+    calls = set(find_all(expr, exp.Columns))
     return calls.pop() if len(calls) == 1 else None
 
 
@@ -60,7 +61,7 @@ def written_out(expr: exp.Expr, known: list[Column]) -> list[exp.Expr]:
     for alias, name in chosen:
         column = exp.column(name, table=alias, quoted=True)
         holder = exp.Paren(this=expr.unalias().copy())
-        for place in [p for p in holder.find_all(type(call)) if p == call]:
+        for place in [p for p in find_all(holder, type(call)) if p == call]:
             place.replace(column.copy())
         outs.append(exp.alias_(holder.this, expr.alias or name, quoted=True))
     return outs

@@ -26,6 +26,7 @@ from strandline.compiler.binding import (
 from strandline.compiler.correlation import Side, by_keys, inside, split_keys
 from strandline.compiler.free import aliases, free, from_items
 from strandline.compiler.reject import UnsupportedError
+from strandline.compiler.trees import find_all, has, nodes
 
 SIMPLE = ("group", "having", "qualify", "limit", "offset", "distinct", "with_", "windows")
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
@@ -33,7 +34,7 @@ COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 def lower_predicate(node: r.Relation, predicate: exp.Expr, scope: Scope, ctx: Context) -> r.Relation:
     """One WHERE term: a filter, or a semi or anti join for [NOT] EXISTS and [NOT] IN."""
-    if predicate.find(exp.Query):
+    if has(predicate, exp.Query):
         semi = semi_join(node, predicate, scope, ctx)
         if semi is not None:
             return semi
@@ -115,11 +116,11 @@ def conditional(select: exp.Select) -> bool:
     """A plain SELECT, correlated by terms of its WHERE alone: they can be a join's condition."""
     if not free(select) or any(select.args.get(a) for a in SIMPLE) or from_items(select):
         return False
-    if any(is_aggregate(n) or isinstance(n, exp.Query) for e in select.expressions for n in e.walk()):
+    if any(is_aggregate(n) or isinstance(n, exp.Query) for e in select.expressions for n in nodes(e)):
         return False
     own = aliases(select)
     return not any(
-        term.find(exp.Query) and any(alias not in own for alias, _ in free(term)) for term in terms_of(select)
+        has(term, exp.Query) and any(alias not in own for alias, _ in free(term)) for term in terms_of(select)
     )
 
 
@@ -136,7 +137,7 @@ def by_condition(
     local = [t for t in terms_of(select) if all(a in own for a, _ in free(t))]
     outer = [t for t in terms_of(select) if any(a not in own for a, _ in free(t))]
     outputs = [e.unalias() for e in select.expressions if not isinstance(e.unalias(), exp.Star)]
-    columns = [c for e in (*outer, *outputs) for c in e.find_all(exp.Column) if c.table in own]
+    columns = [c for e in (*outer, *outputs) for c in find_all(e, exp.Column) if c.table in own]
     wanted = {(c.table, c.name): c for c in columns}
     rows = select.copy()
     listed = [exp.alias_(c.copy(), f"c{i}") for i, c in enumerate(wanted.values())]
@@ -205,7 +206,7 @@ def listing(query: exp.Expr) -> exp.Select:
         raise UnsupportedError("ARRAY() of grouping, DISTINCT or limits has no incremental rule")
     select = query.copy()
     value = select.expressions[0].unalias()
-    if any(is_aggregate(n) for n in value.walk()) or value.find(exp.Query):
+    if any(is_aggregate(n) for n in nodes(value)) or has(value, exp.Query):
         raise UnsupportedError("ARRAY() of an aggregate or of a subquery has no incremental rule")
     order = select.args.get("order")
     if order is not None:
@@ -235,7 +236,7 @@ def aggregate_by_key(node: r.Relation, select: exp.Select, scope: Scope, ctx: Co
     grouped.set("expressions", [*keys, *calls])
     grouped.set("order", None)
     grouped.set("group", exp.Group(expressions=[own.copy() for own, _ in pairs]) if pairs else None)
-    if not units or free(grouped) or output.find(exp.Query, exp.Window):
+    if not units or free(grouped) or has(output, exp.Query, exp.Window):
         return None
     inner = copied(ctx.lower(grouped, evolve(ctx, correlation=None)), ctx)
     names = [c for _, c in inner.outputs]

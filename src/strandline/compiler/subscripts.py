@@ -11,6 +11,8 @@ from typing import TypeVar
 from sqlglot import exp
 from sqlglot.expressions import apply_index_offset
 
+from strandline.compiler.trees import find_all
+
 Tree = TypeVar("Tree", bound=exp.Expr)
 
 
@@ -19,7 +21,7 @@ def as_written(tree: Tree, dialect: str) -> Tree:
 
     To be called before types are annotated: only then is what the parser did known.
     """
-    for bracket in tree.find_all(exp.Bracket):
+    for bracket in find_all(tree, exp.Bracket):
         places = apply_index_offset(bracket.this, bracket.expressions, 1, dialect=dialect)
         bracket.set("expressions", places)
         bracket.set("offset", 1)

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError
 
 from strandline.compiler.relations import conjuncts
+from strandline.compiler.trees import find_all
 
 USING = "strandline_using"
 
@@ -20,7 +21,7 @@ def mark_using(tree: exp.Expr) -> None:
 
     Raises OptimizeError where a comma stands before one: the parser would look for its columns there too.
     """
-    for holder in tree.find_all(exp.Select, exp.Table):
+    for holder in find_all(tree, exp.Select, exp.Table):
         comma = False
         for join in holder.args.get("joins") or []:
             if join.args.get("using") or join.method == "NATURAL":
@@ -37,7 +38,7 @@ def is_comma(join: exp.Join) -> bool:
 
 def mend_using(tree: exp.Expr) -> None:
     """Let every expanded condition compare with the merged column."""
-    for select in tree.find_all(exp.Select):
+    for select in find_all(tree, exp.Select):
         from_ = select.args.get("from_")
         if from_ is not None:
             mend_joins(from_.this, select.args.get("joins") or [])
