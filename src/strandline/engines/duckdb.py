@@ -28,6 +28,9 @@ CAPABILITIES = Capabilities("duckdb", "duckdb", transactional_tables=True, many_
 CHECKPOINT_THRESHOLD = "2GB"
 PARSED = 2_000
 """Statements kept parsed: a refresh runs the same ones each time, and parsing is a third of a small one."""
+ONE_THREAD_ROWS = range(10_000, 122_880)
+"""Frames of so many rows are written by one thread. What several write is copied once more where it is
+less than a row group each, which takes twice as long; of fewer rows one vector is no work for several."""
 
 on_statement: Callable[[int, str], None] | None = None
 """Called before every statement with its number in this process: crash tests kill the process here."""
@@ -144,13 +147,28 @@ class DuckDB:
         """Run `sql` with the frame readable as `incoming`, without copying it."""
         try:
             self.connection.register("incoming", frame)
-            return self.execute(sql)
+            with self._threads_for(frame.num_rows):
+                return self.execute(sql)
         except duckdb.Error as error:
             raise EngineError(first_line(error), hint="begin a new batch.", cause=error) from error
         finally:
             # an aborted transaction lets nothing be unregistered; its end does
             with contextlib.suppress(duckdb.Error):
                 self.connection.unregister("incoming")
+
+    @contextlib.contextmanager
+    def _threads_for(self, rows: int) -> Iterator[None]:
+        """Few threads for few rows. They are set beside the transaction, which may be aborted then."""
+        if rows not in ONE_THREAD_ROWS:
+            yield
+            return
+        with self.connection.cursor() as beside:
+            usual = beside.execute("SELECT current_setting('threads')").fetchall()[0][0]
+            beside.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                beside.execute(f"SET threads = {usual}")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

@@ -387,12 +387,12 @@ class Warehouse:
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
         self.engine.execute("BEGIN")
         try:
+            batches.bind_batch(self.engine, b.batch.seq)
             yield b
             if b.empty:
                 self.engine.execute("ROLLBACK")
                 b.run = Run(None, kind, b.batch.started_at, (utc_now() - b.batch.started_at).total_seconds())
                 return
-            batches.bind_batch(self.engine, b.batch.seq)
             b.run = batches.commit(b)
             self.engine.execute("COMMIT")
         except BaseException:

@@ -175,7 +175,7 @@ def commit(b: OpenBatch) -> Run:
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh.inbox.tables.values())
     follow_replaced_files(b)
-    taken = [intake.resolve(wh.engine, t, wh.held.removed_columns(t), maintain.BULK_ROWS) for t in waiting]
+    taken = [wh.inbox.resolve(t, wh.held.removed_columns(t), maintain.BULK_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh.inbox.tables.clear()
     change = maintain.Change(shared=wh.held.shared())

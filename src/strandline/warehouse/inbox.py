@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from strandline.engines.base import Engine
 from strandline.errors import StrandlineError, UsageError
-from strandline.warehouse import intake, superseded
+from strandline.warehouse import intake, straight, superseded
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.frames import to_arrow
 
@@ -25,6 +25,8 @@ class Inbox:
     """Tables with rows that wait, by lower-case name."""
     calls: int = 0
     """How often rows were given: the last row of a key wins."""
+    written: dict[str, int] = field(default_factory=dict)
+    """How many rows are in their table already, by its lower-case name: see `straight`."""
 
     def take(
         self,
@@ -45,6 +47,11 @@ class Inbox:
         if table.append_only and any(op < 0 and rows.num_rows for rows, op in frames):
             hint = "create it without append_only."
             raise UsageError("the table is append-only", where=f"table {table.name}", hint=hint)
+        if deletes is None and self._straight(table, file_id):
+            for rows, _ in frames:
+                self._write(table, rows, file_id, lines)
+            return
+        self._let_wait(table)
         first = self.calls + 1
         try:
             for rows, op in frames:
@@ -57,6 +64,33 @@ class Inbox:
         if any(rows.num_rows for rows, _ in frames):
             self.tables[table.name.lower()] = table
 
+    def _straight(self, table: TableDefinition, file_id: int | None) -> bool:
+        """Whether added rows can go into the table: a bag's, of a file, for files come inside of a batch."""
+        name = table.name.lower()
+        return not table.key and (name in self.written or (file_id is not None and name not in self.tables))
+
+    def _write(
+        self, table: TableDefinition, rows: pa.Table, file_id: int | None, lines: pa.Array | None
+    ) -> None:
+        name = table.name.lower()
+        before = self.written.get(name, 0)
+        count = straight.write(self.engine, table, rows, before, file_id=file_id, lines=lines)
+        if count:
+            self.written[name], self.tables[name] = before + count, table
+
+    def _let_wait(self, table: TableDefinition) -> None:
+        """What was written straight waits from now on, before what comes next."""
+        if self.written.pop(table.name.lower(), 0):
+            self.calls += 1
+            straight.take_back(self.engine, table, self.calls)
+
+    def resolve(self, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> intake.Intake:
+        """Apply what waits for a table; see `intake.resolve`."""
+        rows = self.written.pop(table.name.lower(), 0)
+        if rows:
+            return straight.settled(self.engine, table, rows, bulk_rows)
+        return intake.resolve(self.engine, table, wanted, bulk_rows)
+
     def forget(self, table: TableDefinition) -> None:
         """A dropped table waits for nothing."""
         self.tables.pop(table.name.lower(), None)
@@ -64,6 +98,7 @@ class Inbox:
 
     def retract_file(self, table: TableDefinition, file_id: int) -> None:
         """Let deletions wait for the rows a file brought that are still its own."""
+        self._let_wait(table)
         intake.retract_file(self.engine, table, file_id)
         self.tables[table.name.lower()] = table
 
@@ -76,5 +111,6 @@ class Inbox:
 
     def look_again(self, known: Mapping[str, TableDefinition]) -> None:
         """After a rollback: what waits is what the engine still has of it."""
+        self.written.clear()
         names = {r[0] for r in self.engine.rows("SELECT table_name FROM duckdb_tables() WHERE temporary")}
         self.tables = {k: t for k, t in known.items() if f"{t.stored} waiting" in names}

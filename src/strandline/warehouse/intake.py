@@ -118,6 +118,24 @@ def stage(
     if frame.num_rows == 0:
         return 0
     ensure_waiting(engine, table)
+    frame, rows = incoming(table, frame, file_id=file_id, lines=lines)
+    sql = (
+        f"INSERT INTO {Incoming(table).waiting} SELECT {listed(table.names)}, {op}, "
+        f"{first_number(f'{seq}::BIGINT')} + _order, _file, _line FROM ({rows}) AS l"
+    )
+    try:
+        return engine.load(frame, sql)
+    except EngineError as error:
+        raise cast_error(engine, table, frame, error) from error
+
+
+def incoming(
+    table: TableDefinition, frame: pa.Table, *, file_id: int | None, lines: pa.Array | None
+) -> tuple[pa.Table, str]:
+    """A frame with its rows numbered, and a SELECT of it as the engine's `incoming`: the table's columns,
+
+    `_file`, `_line`, and `_order` from 0.
+    """
     # the order of rows decides which of a key's rows is the last, so it travels as a column
     frame = frame.append_column("_order", counted(frame.num_rows))
     if lines is not None:
@@ -127,16 +145,10 @@ def stage(
         taken(frame, given[n.lower()], t) if n.lower() in given else f"CAST(NULL AS {t})"
         for n, t in table.columns
     ]
-    line = '"_line"' if lines is not None else "NULL"
-    file = file_id if file_id is not None else "NULL"
-    sql = (
-        f"INSERT INTO {Incoming(table).waiting} SELECT {', '.join(values)}, {op}, "
-        f"{first_number(f'{seq}::BIGINT')} + _order, {file}, {line} FROM incoming"
-    )
-    try:
-        return engine.load(frame, sql)
-    except EngineError as error:
-        raise cast_error(engine, table, frame, error) from error
+    cols = ", ".join(f"{v} AS {quote(n)}" for v, n in zip(values, table.names, strict=True))
+    line = '"_line"' if lines is not None else "NULL::BIGINT"
+    file = f"{file_id}::BIGINT" if file_id is not None else "NULL::BIGINT"
+    return frame, f"SELECT {cols}, {file} AS _file, {line} AS _line, _order FROM incoming"
 
 
 def counted(rows: int) -> pa.Array:
@@ -423,11 +435,16 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
 
 
 def append(engine: Engine, table: TableDefinition, source: str) -> int:
-    """Write a bag's new rows, once: its plus is a view of them, told by their identities."""
+    """Write a bag's new rows, once."""
     cols, target = f"{listed(table.names)}, {HIDDEN_COLUMNS}", stored(table.stored)
     # identities of a bag need be new, not in order
     count = engine.execute(f"INSERT INTO {target} ({cols}) {new_rows(table, source, fresh_identity())}")
-    name = plus(table.stored).removeprefix("temp.")
-    rows = f"SELECT {cols} FROM {target} WHERE _rid > {first_number(BATCH_NUMBER)}"
-    engine.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
+    show_added(engine, table)
     return count
+
+
+def show_added(engine: Engine, table: TableDefinition) -> None:
+    """A bag's plus is a view of the rows that the batch has written, told by their identities."""
+    name, cols = plus(table.stored).removeprefix("temp."), f"{listed(table.names)}, {HIDDEN_COLUMNS}"
+    rows = f"SELECT {cols} FROM {stored(table.stored)} WHERE _rid > {first_number(BATCH_NUMBER)}"
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")

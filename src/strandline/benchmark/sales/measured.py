@@ -243,14 +243,14 @@ def _preload(pipeline: Any) -> None:
 def _watch_phases(clock: Clock) -> None:
     """Time the steps inside a run, in this process only."""
     from strandline.sources import assemble, cumulative, landing
-    from strandline.warehouse import intake
+    from strandline.warehouse import straight
 
     for module, name, phase in (
         (cumulative, "scan", "unzip"),
         (landing, "sha256", "unzip"),
         (assemble, "chunks", "parse"),
-        (intake, "stage", "take in"),
-        (intake, "resolve", "take in"),
+        (straight, "write", "take in"),
+        (straight, "settled", "take in"),
     ):
         setattr(module, name, clock.timed(phase, getattr(module, name)))
 
