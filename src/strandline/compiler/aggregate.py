@@ -83,8 +83,8 @@ def inexact(expr: exp.Expr) -> bool:
 
 
 def floating(expr: exp.Expr) -> bool:
-    """Floating point for certain."""
-    return expr.type is not None and expr.type.this in exp.DataType.FLOAT_TYPES
+    """True where a sum of it may be floating point: for certain, or because its type is not known."""
+    return expr.type is None or expr.type.this in {*exp.DataType.FLOAT_TYPES, exp.DataType.Type.UNKNOWN}
 
 
 def is_number(expr: exp.Expr) -> bool:
@@ -177,13 +177,18 @@ def peak(name: str, total: Accumulator, call: exp.Expr, condition: str) -> Accum
     """
     value, own = sql(call.this), r.quote(total.name).replace("{", "{{").replace("}", "}}")
     more = r.quote(f"{total.name}+").replace("{", "{{").replace("}", "}}")
-    sizes = f"coalesce(sum(abs({value})) FILTER (WHERE _w > 0 AND {condition}), 0)"
+    sizes = f"coalesce(sum(abs(({value})::DOUBLE)) FILTER (WHERE _w > 0 AND {condition}), 0)"
     old, new = f"coalesce(o.{own}, 0)", f"(coalesce(o.{own}, 0) + d.{more})"
     highest = "greatest(coalesce(o.{n}, 0), d.{i})"
     lost = f"NOT isfinite({new}) OR abs({new}) < {CANCELLED} * {highest}"
     doubt = f"CASE WHEN isfinite({old}) THEN {lost} ELSE FALSE END"
     return Accumulator(
-        f"{name}.peak", f"abs({total.initial})", sizes, "0", f"greatest({highest}, abs({new}))", doubt=doubt
+        f"{name}.peak",
+        f"abs(({total.initial})::DOUBLE)",
+        sizes,
+        "0",
+        f"greatest({highest}, abs({new}))",
+        doubt=doubt,
     )
 
 

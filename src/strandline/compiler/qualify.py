@@ -8,13 +8,13 @@ from functools import partial
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import OptimizeError, SqlglotError
-from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.asof import common_table, one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.free import leaves
+from strandline.compiler.inferring import inferred
 from strandline.compiler.pivot import as_select, without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
@@ -51,9 +51,8 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
     asked = copy_of(query)
-    schema: dict[str, object] = {
-        r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()
-    }
+    types = {r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()}
+    schema: dict[str, object] = {**types}
     try:
         known = partial(spelled_columns, catalog=catalog)
         without_pivots(asked, known)
@@ -79,7 +78,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     mend_using(tree)
     one_partner(tree, catalog)
     expand_named_windows(tree)
-    tree = annotate_types(tree, schema=schema, dialect=dialect)
+    tree = inferred(tree, types, dialect)
     break_ties(tree, catalog)
     return tree
 

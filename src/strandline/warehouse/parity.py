@@ -117,7 +117,10 @@ def near_enough(name: str) -> str:
     """Equal (NULL, NaN and infinities included) or within the relative tolerance."""
     a, b = f"a.{quote(name)}", f"b.{quote(name)}"
     close = f"abs({a} - {b}) <= {TOLERANCE} * greatest(abs({a}), abs({b}), 1e-300)"
-    return f"({a} IS NOT DISTINCT FROM {b} OR coalesce({close}, FALSE))"
+    finite = (
+        f"isfinite({a}) AND isfinite({b})"  # else NaN and infinity are as far from all as from themselves
+    )
+    return f"({a} IS NOT DISTINCT FROM {b} OR coalesce({finite} AND {close}, FALSE))"
 
 
 def sample_rows(engine: Engine, count: int, kind: str) -> list[dict[str, object]]:
