@@ -57,8 +57,8 @@ def never_killed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         return states
 
 
-def every_kill(target: str, source: Path, folder: Path, number: int = 0) -> Iterator[Path]:
-    """A fresh copy of the source for every statement, its process killed there."""
+def every_kill(target: str, source: Path, folder: Path, number: int = 0, step: int = 1) -> Iterator[Path]:
+    """A fresh copy of the source for every (`step`-th) statement, its process killed there."""
     at = 1
     while True:
         path = copied(source, folder)
@@ -66,7 +66,7 @@ def every_kill(target: str, source: Path, folder: Path, number: int = 0) -> Iter
             assert at > 5, "the hook saw hardly any statement"
             return
         yield path
-        at += 1
+        at += step
 
 
 def stored(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -122,3 +122,33 @@ def test_killed_while_a_model_is_built(prepared: Path, tmp_path: Path) -> None:
             crash_child.apply(warehouse, crash_child.BATCHES[0])
             warehouse.refresh()
             assert [p.model for p in warehouse.verify_all() if not p.ok] == []
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("crash")
+def test_killed_while_models_go_plain_and_while_they_come_back(
+    prepared: Path, never_killed: list[State], tmp_path: Path
+) -> None:
+    """These models are small: the choice itself builds their state again at the next refresh, but for
+    `labels`, whose input has no change to tell of before the one after."""
+    untouched = stored(prepared)
+    for at, path in enumerate(every_kill("go_plain", prepared, tmp_path / "w", step=4)):
+        committed = stored(path) != untouched
+        if committed or at % 10 == 0:
+            carries_on(path, never_killed, committed)
+    plain = copied(prepared, tmp_path / "plain")
+    assert not killed("go_plain", plain, 0, 0)
+    assert kept_plain(plain) == set(crash_child.MODELS)
+    untouched = stored(plain)
+    for path in every_kill("refresh", plain, tmp_path / "w", 1, step=4):
+        if stored(path) != untouched:
+            with sl.open(str(path), threads=1) as warehouse:
+                assert state(warehouse) == never_killed[2]
+            assert kept_plain(path) == {"labels"}
+    with sl.open(str(plain), threads=1) as warehouse:
+        assert state(warehouse) == never_killed[1]
+
+
+def kept_plain(path: Path) -> set[str]:
+    with sl.open(str(path), threads=1) as warehouse:
+        return {n for n in warehouse.models() if warehouse.explain(n).stages[0].strategy == "full"}

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from fuzz.coverage import Tally
+from fuzz.ways import any_way
 from slt_run import Case, CaseError
 
 from strandline.compiler import suffix
 from strandline.warehouse import keeping
+from strandline.warehouse.costs import Choice
 
 CASES = Path(__file__).parent / "cases"
 
@@ -37,7 +39,15 @@ def test_case_file(path: Path) -> None:
 def test_long_partitions_are_kept_alike(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every partition is taken for a long one, and no model is filled anew."""
     monkeypatch.setattr(suffix, "LONG", 0)
-    monkeypatch.setattr(keeping, "cheaper_anew", lambda *_: "")
+    monkeypatch.setattr(keeping, "cheapest", lambda *_: Choice("refresh"))
+    Case(path).run()
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
+def test_models_go_plain_and_back_alike(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every refresh a model is refreshed, filled anew or kept plain, by the draw."""
+    monkeypatch.setattr(keeping, "cheapest", any_way(len(path.stem)))
+    monkeypatch.setattr(Case, "do_strategy", lambda *_: None)
     Case(path).run()
 
 

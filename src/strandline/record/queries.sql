@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS strandline.stage_runs (
 CREATE TABLE IF NOT EXISTS strandline.fills (
     model VARCHAR, batch_seq BIGINT, created BOOLEAN, rows BIGINT, seconds DOUBLE);
 ALTER TABLE strandline.stage_runs ADD COLUMN IF NOT EXISTS removing BOOLEAN;
+ALTER TABLE strandline.fills ADD COLUMN IF NOT EXISTS plain BOOLEAN;
 CREATE TABLE IF NOT EXISTS strandline.files (
     file_id BIGINT, source VARCHAR, table_name VARCHAR, path VARCHAR, size BIGINT, sha256 VARCHAR,
     rows BIGINT, rejected BIGINT, status VARCHAR, modified_ns BIGINT, batch_seq BIGINT, recorded_at TIMESTAMP);
@@ -33,6 +34,9 @@ SELECT name, definition FROM strandline.tables ORDER BY name;
 
 -- name: models
 SELECT name, sql, definition FROM strandline.models ORDER BY position;
+
+-- name: definition
+SELECT definition FROM strandline.models WHERE lower(name) = lower(?);
 
 -- name: put_table
 INSERT INTO strandline.tables VALUES (?, ?);
@@ -130,17 +134,25 @@ WHERE status = 'held' AND table_name = ? AND file = ? AND batch_id IN (
     WHERE f.source = ? AND f.path = ?);
 
 -- name: put_fill
-INSERT INTO strandline.fills VALUES (?, getvariable('strandline_batch')::BIGINT, ?, ?, ?);
+INSERT INTO strandline.fills VALUES (?, getvariable('strandline_batch')::BIGINT, ?, ?, ?, ?);
 
--- name: last_fill
-SELECT rows, seconds FROM strandline.fills WHERE model = ? ORDER BY batch_seq DESC LIMIT 1;
+-- name: last_fills
+SELECT coalesce(plain, FALSE) AS plain, rows, seconds FROM strandline.fills WHERE model = ?
+QUALIFY row_number() OVER (PARTITION BY coalesce(plain, FALSE) ORDER BY batch_seq DESC) <= 3
+ORDER BY batch_seq DESC;
+
+-- name: fills_in_a_row
+SELECT count(*) FROM strandline.fills
+WHERE model = ? AND NOT created AND batch_seq > (
+    SELECT coalesce(max(b.batch_seq), 0) FROM strandline.stage_runs s JOIN strandline.batches b USING (batch_id)
+    WHERE s.model = ? AND s.removing IS NOT NULL);
 
 -- name: refreshes_of_model
 SELECT max(s.rows_in), arg_min(s.removing, s.stage), sum(s.seconds)
 FROM strandline.stage_runs s JOIN strandline.batches b USING (batch_id)
 WHERE s.model = ? AND b.batch_seq > (
     SELECT coalesce(max(batch_seq), 0) FROM strandline.fills f WHERE f.model = ? AND f.created)
-GROUP BY b.batch_seq HAVING count(s.removing) = count(*) ORDER BY b.batch_seq DESC LIMIT 8;
+GROUP BY b.batch_seq HAVING count(s.removing) = count(*) ORDER BY b.batch_seq DESC LIMIT 24;
 
 -- name: runs_of_stage
 SELECT rows_in, rows_out, seconds, strategy FROM strandline.stage_runs WHERE stage = ? ORDER BY batch_id DESC LIMIT 20;

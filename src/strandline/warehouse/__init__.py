@@ -293,7 +293,7 @@ class Warehouse:
             self.held.refuse_taken(name)
         self._flush()
         name = known.name if known else name
-        plan = python_models.plan(name, function, self.held.catalog(without=name), settings)
+        plan = python_models.plan(name, function, self.held.as_stored(without=name), settings)
         with self._changing(f"creating model {name}"), self._own_batch():
             definition = python_models.define(self.engine, plan, settings)
             if known:
@@ -339,7 +339,7 @@ class Warehouse:
         return self.held.compiled(name, sql, strict)
 
     def _add(self, definition: ModelDefinition, sql: str, plan: Plan | FunctionPlan) -> None:
-        keeping.create(self.engine, definition, plan)
+        keeping.create(self.engine, self.held, definition, plan)
         self.engine.execute(query("put_model"), [definition.name, sql, definitions.to_json(definition)])
         self.held.remember(definition, sql, plan)
 
@@ -355,7 +355,7 @@ class Warehouse:
                 hint="break the cycle.",
             )
         remaking.drop_all(self.engine, self.held, [definition.name, *above])
-        keeping.create(self.engine, definition, plan)
+        keeping.create(self.engine, self.held, definition, plan)
         remaking.store_change(self.engine, self.held, definition, sql, plan)
         remaking.make_again(self.engine, self.held, above, queries)
 

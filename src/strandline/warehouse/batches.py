@@ -27,7 +27,7 @@ from strandline.schema import (
     utc_now,
     uuid7,
 )
-from strandline.warehouse import intake, keeping, maintain, superseded
+from strandline.warehouse import costs, intake, keeping, maintain, superseded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,10 +183,12 @@ def commit(b: OpenBatch) -> Run:
         change.add(table.stored, took.run.inserted, took.run.deleted)
         if took.bulk:
             change.rebuilt.add(table.stored)
+        wh.held.costs.follow(change, [table.stored])
     touched = change.tables or change.rebuilt
     models = [keeping.refresh(wh.engine, wh.held, m, change) for m in wh.held.ordered()] if touched else []
     done = tuple(m for m in models if m is not None)
     seconds = time.perf_counter() - started
+    costs.note(wh.engine, change.fills)
     write_record(b, tables, done, seconds)
     return Run(
         b.batch.batch_id,

@@ -1,10 +1,10 @@
-"""The cost choice: refresh a model from the change, or fill it anew.
+"""The cost choice: refresh a model from the change, fill it anew, or keep it plain.
 
-Both are estimated from what they took before. Filling costs what the last fill
-took, in proportion to the rows there are now. A refresh costs what one of
-about this size took; refreshes with removed rows are counted apart, since they
-recompute where others carry on. A model that others read decides for them too:
-once it is filled anew they have no change to start from.
+All are estimated from what they took before. Filling costs what it took lately, in
+proportion to the rows there are now; so does making a plain model's table, which is the
+query and nothing beside it. A refresh costs what one of about this size took; refreshes
+with removed rows are counted apart, since they recompute where others carry on. Models
+above count on every side: once a model is filled anew they have no change to start from.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from strandline.compiler.text import stored
-from strandline.record import query
+from strandline.record import insertion, query
 
 if TYPE_CHECKING:
     from strandline.engines.base import Engine
     from strandline.warehouse.definitions import ModelDefinition
+    from strandline.warehouse.maintain import Change
 
 SMALL = 5_000
 """A model over fewer rows than this is always refreshed: either way takes no time."""
@@ -28,47 +29,121 @@ SHARE_UNSEEN = 0.25
 """The share of changed rows from which on filling is taken to be cheaper, before any refresh was seen."""
 MARGIN = 1.1
 """Filling has to be that much cheaper: it leaves nothing for later batches to learn from."""
-REMEMBERED = 8
+PAYS_WITHIN = 10
+"""State is built again for a plain model where that many refreshes save what building it costs."""
+BARE = 0.6
+"""The plain table's share of the time that filling takes, before it was seen."""
+ONCE = 0.7
+"""Of what something took the only time it was seen: what runs for the first time is slower."""
+FADING = 0.99
+"""With every fill that much less is believed of refreshes: things change, and are tried again."""
+LEAST = 0.003
+"""Seconds that a stage's refresh takes at least."""
+REMEMBERED = 3
+
+Way = Literal["refresh", "fill", "plain"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to bring a model up to date, and why where that is not by its change."""
+
+    way: Way
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A model filled: all its state, or `plain` just its table; `created` by a definition, not a refresh."""
+
+    model: str
+    rows: int
+    seconds: float
+    created: bool = False
+    plain: bool = False
+
+
+@dataclass
+class Took:
+    """What something took the last few times: (rows, seconds)."""
+
+    seen: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def add(self, rows: int, seconds: float) -> None:
+        self.seen.append((max(1, rows), seconds))
+
+    def best(self) -> tuple[int, float]:
+        """The quickest for its size: whatever else the machine did made the others slower."""
+        rows, seconds = min(self.seen, key=lambda run: run[1] / run[0])
+        return rows, seconds * (ONCE if len(self.seen) == 1 else 1)
 
 
 @dataclass
 class Known:
-    """Of one model: rows of its inputs now and when it was filled, seconds of that, past refreshes."""
+    """Of one model: rows of its inputs, and what fills and refreshes took; `plain` where it is kept so."""
 
     rows: int
-    filled_rows: int
-    filled_seconds: float
-    runs: dict[bool, deque[tuple[int, float]]] = field(default_factory=dict)
+    plain: bool = False
+    stages: int = 1
+    query: bool = True
+    """False for a Python function, which has no state to do without."""
+    fills: int = 0
+    """Fills in a row, with no refresh between."""
+    filled: Took = field(default_factory=Took)
+    bare: Took = field(default_factory=Took)
+    runs: dict[tuple[bool, int], Took] = field(default_factory=dict)
 
     def ran(self, rows: int, removing: bool, seconds: float) -> None:
         """Learn from a refresh."""
-        self.runs.setdefault(removing, deque(maxlen=REMEMBERED)).append((max(1, rows), seconds))
+        size = round(math.log(max(1, rows), 4))
+        self.runs.setdefault((removing, size), Took()).add(rows, seconds)
+        self.fills = 0
+
+    def made(self, rows: int, seconds: float, *, plain: bool) -> None:
+        """Learn from a fill."""
+        (self.bare if plain else self.filled).add(rows, seconds)
+        self.fills += 1
 
     def filling(self) -> float:
-        """Seconds that filling would take."""
-        return self.filled_seconds * max(1, self.rows) / max(1, self.filled_rows)
+        """Seconds that filling all state would take."""
+        if not self.filled.seen:
+            return math.inf
+        rows, seconds = self.filled.best()
+        return seconds * max(1, self.rows) / rows
+
+    def plainly(self) -> float:
+        """Seconds that the plain table would take."""
+        if not self.bare.seen:
+            return self.filling() * (BARE if self.query else 1)
+        rows, seconds = self.bare.best()
+        return seconds * max(1, self.rows) / rows
 
     def refreshing(self, rows: int, removing: bool) -> float:
-        """Seconds that a refresh from so many changed rows would take.
-
-        The past run nearest in size tells, a fixed part that every run has set apart.
-        """
-        runs = self.runs.get(removing)
+        """Seconds that a refresh from so many changed rows would take: between those of about that size."""
         unseen = self.filling() * rows / max(1, self.rows) / SHARE_UNSEEN
-        if not runs:
+        points = sorted(took.best() for (same, _), took in self.runs.items() if same == removing)
+        if not points:
             return unseen
-        fixed = min(seconds for _, seconds in runs)
-        near, took = min(runs, key=lambda run: (abs(math.log(run[0] / max(1, rows))), run[1]))
-        if rows > 4 * near:  # beyond what was seen
-            return max(unseen, fixed + (took - fixed) * rows / near)
-        return fixed + (took - fixed) * rows / near
+        return between(points, rows, unseen, LEAST * self.stages) * FADING**self.fills
 
-    def refilled(self, seconds: float) -> None:
-        """Learn from a fill. Refreshes not tried for long lose their record, and are tried again."""
-        self.filled_rows, self.filled_seconds = self.rows, seconds
-        for runs in self.runs.values():
-            if runs:
-                runs.popleft()
+
+def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least: float) -> float:
+    """Seconds for so many rows, by what was seen of fewer and of more.
+
+    Far below and far above all that was seen, rows alone decide: so that such a refresh is tried.
+    """
+    below = [p for p in points if p[0] <= rows]
+    above = [p for p in points if p[0] >= rows]
+    if not below:
+        near, took = above[0]
+        return took if near <= 4 * rows else max(least, took * rows / near)
+    near, took = below[-1]
+    if above:
+        far, longer = above[0]
+        return took + (longer - took) * (rows - near) / max(1, far - near)
+    fixed = min(seconds for _, seconds in points)
+    expected = fixed + (took - fixed) * rows / near
+    return max(unseen, expected) if rows > 4 * near else expected
 
 
 class Costs:
@@ -76,59 +151,112 @@ class Costs:
 
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}
+        self._sizes: dict[str, int] = {}
 
-    def of(self, engine: Engine, model: ModelDefinition) -> Known:
-        """A model's costs so far."""
+    def of(self, engine: Engine, model: ModelDefinition, stages: int = 1) -> Known:
+        """A model's costs so far, with the rows there are now."""
         key = model.name.lower()
         if key not in self._known:
-            self._known[key] = recorded(engine, model)
-        return self._known[key]
-
-    def moved(self, engine: Engine, model: ModelDefinition, rows: int) -> Known:
-        """A model's costs, its inputs having grown by so many rows."""
-        known = self._known.get(model.name.lower())
-        if known is None:  # counted now, with those rows
-            return self.of(engine, model)
-        known.rows += rows
+            self._known[key] = recorded(engine, model, stages)
+        known = self._known[key]
+        known.rows, known.plain = self.rows(engine, model), bool(model.plain)
         return known
+
+    def rows(self, engine: Engine, model: ModelDefinition) -> int:
+        """Rows of what a model reads, its own stages left out."""
+        for table in outer_inputs(model):
+            if table not in self._sizes:
+                self._sizes[table] = engine.execute(f"SELECT count(*) FROM {stored(table)}")
+        return sum(self._sizes[t] for t in outer_inputs(model))
+
+    def follow(self, change: Change, tables: Iterable[str]) -> None:
+        """These tables' rows, from what was done to them."""
+        for table in tables:
+            if table in change.rebuilt:
+                self._sizes.pop(table, None)
+                if table in change.written:
+                    self._sizes[table] = change.written[table]
+            elif table in self._sizes:
+                self._sizes[table] += change.came.get(table, 0) - change.went.get(table, 0)
 
     def forget(self, name: str) -> None:
         self._known.pop(name.lower(), None)
+        self._sizes.clear()
 
 
-def recorded(engine: Engine, model: ModelDefinition) -> Known:
+def outer_inputs(model: ModelDefinition) -> list[str]:
+    """The stored tables a model reads that are not its own stages."""
+    return [t for t in model.inputs if not t.startswith(f"state/{model.name.lower()}.")]
+
+
+def recorded(engine: Engine, model: ModelDefinition, stages: int) -> Known:
     """What the record knows of a model."""
-    now = input_rows(engine, model.inputs)
-    fills = engine.rows(query("last_fill"), [model.name])
-    rows, seconds = fills[0] if fills else (now, math.inf)
-    known = Known(now, rows, seconds)
-    for changed, removing, took in reversed(engine.rows(query("refreshes_of_model"), [model.name] * 2)):
-        known.ran(changed, removing, took)
+    known = Known(0, bool(model.plain), stages, query=model.function is None)
+    for changed, removing, seconds in reversed(engine.rows(query("refreshes_of_model"), [model.name] * 2)):
+        known.ran(changed, removing, seconds)
+    for plain, rows, seconds in reversed(engine.rows(query("last_fills"), [model.name])):
+        known.made(rows, seconds, plain=plain)
+    known.fills = engine.execute(query("fills_in_a_row"), [model.name] * 2)
     return known
 
 
-def input_rows(engine: Engine, inputs: Iterable[str]) -> int:
-    return sum(engine.execute(f"SELECT count(*) FROM {stored(table)}") for table in inputs)
+def note(engine: Engine, fills: Sequence[Fill]) -> None:
+    """Write down what fills took."""
+    if fills:
+        values = [v for f in fills for v in (f.model, f.created, f.rows, f.seconds, f.plain)]
+        engine.execute(insertion("put_fill", len(fills)), values)
 
 
-def note_fill(engine: Engine, model: ModelDefinition, seconds: float, *, created: bool) -> None:
-    """Write down what a fill took."""
-    rows = input_rows(engine, model.inputs)
-    engine.execute(query("put_fill"), [model.name, created, rows, seconds])
+def choose(
+    first: Known,
+    above: Sequence[Known],
+    rows: int,
+    removing: bool,
+    *,
+    may_be_plain: bool = True,
+    below: Sequence[Known] = (),
+) -> Choice:
+    """The cheapest way to bring a model up to date, and those above it with it.
 
-
-def cheaper_anew(chain: Sequence[Known], rows: int, removing: bool) -> str:
-    """Why filling a model, and those above it, beats refreshing them; "" where it does not.
-
-    `rows` changed rows are of the first model's inputs; those above are taken to change as much of theirs.
+    `rows` changed rows are of the first model's inputs; those above are taken to change as much of
+    theirs. `below` are plain models whose state would have to be built too.
     """
-    first = chain[0]
-    if first.rows < SMALL or rows == 0:
-        return ""
-    share = rows / first.rows
+    if rows == 0:
+        return Choice("plain" if first.plain else "refresh")
+    if first.rows < SMALL:
+        few = f"it reads just {first.rows:,} rows by now: its state was built again"
+        return Choice("fill", few) if first.plain else Choice("refresh")
+    later = [(k, k.refreshing(max(1, round(rows / first.rows * k.rows)), removing)) for k in above]
+    refreshing = first.refreshing(rows, removing)
+    refreshing += sum(min(r, k.plainly()) if k.plain else r for k, r in later)
+    chain = [first, *above]
+    plainly = sum(k.plainly() for k in chain)
+    if first.plain:
+        built = [first, *(k for k, r in later if r < k.plainly()), *below]
+        return stay_plain(first, rows, plainly, refreshing, sum(k.filling() for k in built))
     filling = sum(k.filling() for k in chain)
-    refreshing = sum(k.refreshing(max(1, round(share * k.rows)), removing) for k in chain)
-    if not filling * MARGIN < refreshing:
-        return ""
-    milliseconds = f"{filling * 1000:.0f} ms against {refreshing * 1000:.0f} ms"
-    return f"{rows:,} of {first.rows:,} rows changed: filling anew is cheaper ({milliseconds} expected)"
+    fill = filling * MARGIN < refreshing
+    again = all(k.fills or k.plain or not k.query for k in chain)
+    if may_be_plain and plainly * MARGIN < refreshing and (again or not fill):
+        return Choice("plain", kept_plain(first, rows, plainly, refreshing))
+    if fill:
+        told = f"{rows:,} of {first.rows:,} rows changed: filling anew is cheaper"
+        return Choice("fill", f"{told} ({expected(filling, refreshing)})")
+    return Choice("refresh")
+
+
+def stay_plain(first: Known, rows: int, plainly: float, refreshing: float, building: float) -> Choice:
+    """Whether what refreshes would save pays for building the state within some of them."""
+    if (plainly - refreshing) * PAYS_WITHIN > building:
+        told = f"refreshing {rows:,} changed rows is cheaper by now ({expected(refreshing, plainly)})"
+        return Choice("fill", f"{told}: its state was built again")
+    return Choice("plain", kept_plain(first, rows, plainly, refreshing))
+
+
+def kept_plain(first: Known, rows: int, plainly: float, refreshing: float) -> str:
+    told = f"kept plain for now: the query over {first.rows:,} rows costs less than refreshing {rows:,}"
+    return f"{told} changed ones ({expected(plainly, refreshing)})"
+
+
+def expected(less: float, more: float) -> str:
+    return f"{less * 1000:.0f} ms against {more * 1000:.0f} ms expected"

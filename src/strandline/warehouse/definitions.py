@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as evolve
 
 import sqlglot
 
@@ -72,6 +73,8 @@ class ModelDefinition:
     """What was declared of a Python model's function; None for a query."""
     resolved: str = ""
     """What the query meant before columns were added that would give its names another meaning."""
+    plain: str = ""
+    """Why there is no state for now, just a table of the result; the rest says what there is otherwise."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -79,7 +82,17 @@ class ModelDefinition:
         more = VIEW_SUFFIXES if self.settings.get("views") else ()
         return (self.name, *(self.name + suffix for suffix in more))
 
+    @property
+    def as_stored(self) -> ModelDefinition:
+        """How the rows lie in the table by now: a plain one has the model's own columns and rows."""
+        return (
+            evolve(self, columns=tuple((n, n, t) for n, _, t in self.columns), where="")
+            if self.plain
+            else self
+        )
+
     def readable(self) -> Readable:
+        """For the compiler: a plain model has its state built before anything is made that reads it."""
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)
         where = as_written(sqlglot.parse_one(self.where, dialect=DIALECT), DIALECT) if self.where else None
         return Readable(self.name, cols, self.table, self.ids, self.unique, where)

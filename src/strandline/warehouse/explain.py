@@ -9,6 +9,7 @@ from strandline.compiler import Plan, Stage
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
 from strandline.record import query
+from strandline.warehouse import costs
 from strandline.warehouse.definitions import ModelDefinition
 
 
@@ -74,6 +75,17 @@ def explain(engine: Engine, plan: Plan, definition: ModelDefinition, sql: str) -
         )
         return Explanation(definition.name, sql, (fallback,))
     return Explanation(definition.name, sql, tuple(stage_explanation(engine, s) for s in plan.stages))
+
+
+def explain_plain(engine: Engine, plan: Plan, definition: ModelDefinition, sql: str, why: str) -> Explanation:
+    """Of a model that is kept plain for now: its one table, and what it would take to have its stages."""
+    made = " and ".join(sorted({s.strategy for s in plan.stages})) or "full"
+    again = (
+        f"its state ({made}) is built again once {costs.PAYS_WITHIN} refreshes from the change "
+        "are expected to save what building it takes"
+    )
+    stage = explained(engine, definition.table, "query", "full", why, again)
+    return Explanation(definition.name, sql, (stage,))
 
 
 def stage_explanation(engine: Engine, stage: Stage) -> StageExplanation:

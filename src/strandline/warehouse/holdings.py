@@ -124,7 +124,7 @@ class Holdings:
         same = function is not None and function.text == text and function.declared() == model.function
         if function is None or not (same or newest):
             function = python_models.declared_function(model, text)
-        return python_models.plan(model.name, function, self.catalog(), model.settings)
+        return python_models.plan(model.name, function, self.as_stored(), model.settings)
 
     def remember(
         self, definition: ModelDefinition, sql: str, plan: Plan | python_models.FunctionPlan
@@ -138,6 +138,10 @@ class Holdings:
         self.programs.forget(key)
         self.costs.forget(key)
 
+    def keep(self, model: ModelDefinition) -> None:
+        """A model that is there, kept plain from now on, or no longer."""
+        self.models[model.name.lower()] = model
+
     def forget(self, name: str) -> None:
         for known in (self.models, self.sql, self._plans):
             known.pop(name.lower(), None)
@@ -150,6 +154,11 @@ class Holdings:
         """What a query may read."""
         every: Mapping[str, Any] = {**self.tables, **self.models}
         return {key: d.readable() for key, d in every.items() if key != without.lower()}
+
+    def as_stored(self, without: str = "") -> dict[str, Any]:
+        """What a Python model is given, as it lies there by now."""
+        plain = {key: m.as_stored.readable() for key, m in self.models.items() if m.plain}
+        return {**self.catalog(without), **{k: r for k, r in plain.items() if k != without.lower()}}
 
     def ordered(self) -> list[ModelDefinition]:
         """Models so that each comes after what it reads."""
@@ -169,13 +178,26 @@ class Holdings:
         """Models that read this table or model, directly or through others."""
         return maintain.dependents(self.ordered(), name)
 
+    def queries_above(self, name: str) -> list[ModelDefinition]:
+        """Of those, the queries that read it through nothing but queries."""
+        queries = [m for m in self.ordered() if m.function is None]
+        return [self.models[n.lower()] for n in maintain.dependents(queries, name)]
+
+    def plain_below(self, reads: Collection[str]) -> list[ModelDefinition]:
+        """The plain models among these, and that they read: without their state nothing can follow them."""
+        found: set[str] = set()
+        for model in reversed(self.ordered()):
+            if model.function is None and model.name.lower() in {*reads, *found}:
+                found |= {model.name.lower(), *model.reads}
+        return [m for m in self.ordered() if m.name.lower() in found and m.plain]
+
     def shared(self) -> frozenset[str]:
         """Stored tables that some stage reads: their changes are handed on."""
         return frozenset(t for m in self.models.values() for t in m.inputs)
 
     def removed_columns(self, table: TableDefinition) -> frozenset[str]:
         """What all models want to know of a removed row of a source table."""
-        readers = [m for m in self.models.values() if table.stored in m.inputs]
+        readers = [m for m in self.models.values() if table.stored in m.inputs and not m.plain]
         stages = [s for m in readers if m.function is None for s in self.plan(m.name).stages]
         wanted = {c for s in stages for c in programs.removed_columns(s, table.stored)}
         calls = [python_models.removed_columns(m, table.names) for m in readers if m.function is not None]

@@ -32,6 +32,9 @@ class Change:
     came: dict[str, int] = field(default_factory=dict)
     went: dict[str, int] = field(default_factory=dict)
     rebuilt: set[str] = field(default_factory=set)
+    written: dict[str, int] = field(default_factory=dict)
+    """Rows of tables made anew, where they were told."""
+    fills: list[costs.Fill] = field(default_factory=list)
     shared: frozenset[str] = frozenset()
 
     def add(self, table: str, came: int, went: int) -> None:
@@ -79,17 +82,20 @@ class Programs:
         self.made = {k: v for k, v in self.made.items() if not k[0].startswith(prefix)}
 
 
-def create(engine: Engine, plan: Plan, definition: ModelDefinition) -> None:
-    """Create and fill everything a model stores."""
+def create(engine: Engine, plan: Plan, definition: ModelDefinition) -> int:
+    """Create and fill everything a model stores; the rows of its table."""
     if plan.full_reason:
         cols = listed(n for n, _, _ in definition.columns)
-        engine.execute(
+        return engine.execute(
             f"CREATE TABLE {stored(plan.output.table)} AS SELECT {cols}, {fresh_identity()} AS _rid, "
             f"hash({cols}) AS _k, {batch()} FROM ({plan.query}\n) AS q({cols})"
         )
+    rows = 0
     for stage in plan.stages:
-        for statement in programs.create(stage):
-            engine.execute(statement)
+        rows = max([engine.execute(statement) for statement in programs.create(stage)])
+        if stage.back:  # in two tables, some rows in both
+            rows = engine.execute(f"SELECT count(*) FROM {stored(stage.table)}")
+    return rows
 
 
 def drop(engine: Engine, plan: Plan) -> None:
@@ -125,17 +131,11 @@ def view_statements(definition: ModelDefinition) -> list[str]:
 
 
 def refresh(
-    engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, made: Programs, anew: str = ""
-) -> ModelRun | None:
-    """Bring one model up to date; None where nothing it reads has changed. `anew` says why it is filled."""
-    touched = set(definition.inputs) & (change.tables | change.rebuilt)
-    if not touched:
-        return None
+    engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, made: Programs
+) -> ModelRun:
+    """Bring one model up to date from the change of what it reads."""
+    touched = set(definition.inputs) & change.tables
     started = time.perf_counter()
-    if set(definition.inputs) & change.rebuilt:
-        anew = "an input was filled for the first time or anew"
-    if anew:
-        return rebuild(engine, plan, definition, change, anew, started)
     if plan.full_reason:
         runs = [recompute(engine, plan, definition, change)]
     else:
@@ -162,17 +162,20 @@ def refresh(
 COSTLIEST = ["stateless", "carry", "merge", "partition", "keyed", "full"]
 
 
-def rebuild(
-    engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, why: str, started: float
-) -> ModelRun:
+def rebuild(engine: Engine, plan: Plan, definition: ModelDefinition, change: Change, why: str) -> ModelRun:
     """Drop and fill; models above follow."""
+    started = time.perf_counter()
     drop(engine, plan)
-    create(engine, plan, definition)
+    return made_anew(plan, definition, change, why, create(engine, plan, definition), started)
+
+
+def made_anew(
+    plan: Plan, definition: ModelDefinition, change: Change, why: str, rows: int, started: float
+) -> ModelRun:
+    """The run of a model whose table was made of all rows; what reads it has no change to start from."""
     change.rebuilt |= {definition.table, *(s.table for s in plan.stages)}
-    rows = engine.execute(f"SELECT count(*) FROM {stored(definition.table)}")
-    rows_in = change.rows(definition.inputs)
-    seconds = time.perf_counter() - started
-    costs.note_fill(engine, definition, seconds, created=False)
+    change.written[definition.table] = rows
+    rows_in, seconds = change.rows(definition.inputs), time.perf_counter() - started
     stage = StageRun(definition.name, definition.table, "query", "full", why, rows_in, rows, seconds)
     return ModelRun(definition.name, "full", why, rows_in, rows, seconds, (stage,))
 
@@ -182,10 +185,11 @@ def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Pr
     changed = change.sides(stage.reads)
     if not changed:
         return None
+    steps = made.of(stage, changed)
     started = time.perf_counter()
     shared = stage.table in change.shared
     counts = {"shared": int(shared), "alone": int(not shared)}
-    for step in made.of(stage, changed):
+    for step in steps:
         if wanted(step, counts):
             count = engine.execute(step.sql)
             if step.into is not None:

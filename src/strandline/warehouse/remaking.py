@@ -72,7 +72,7 @@ def make_again(engine: Engine, held: Holdings, names: Sequence[str], queries: Qu
 def make_one_again(engine: Engine, held: Holdings, old: ModelDefinition, query: str | None) -> None:
     """Compiled from a new query, else from what it means by now."""
     definition, plan = renewed(engine, held, old, held.meaning(old) if query is None else query)
-    keeping.create(engine, definition, plan)
+    keeping.create(engine, held, definition, plan)
     if query is None:
         definition = evolve(definition, resolved=old.resolved)
         query = plan.function.text if isinstance(plan, FunctionPlan) else held.sql[old.name.lower()]
