@@ -135,3 +135,15 @@ def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
     for part in [*(window.args.get("partition_by") or []), window.args.get("order")]:
         if part is not None:
             yield from aggregate_units(part)
+
+
+def bare_columns(expr: exp.Expr) -> Iterator[exp.Column]:
+    """The columns that stand in no aggregate call and no subquery."""
+    calls = {id(call) for call in aggregate_units(expr)}
+    waiting = [expr]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, exp.Column):
+            yield node
+        elif id(node) not in calls and not isinstance(node, exp.Query):
+            waiting += node.iter_expressions()

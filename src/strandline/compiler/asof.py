@@ -85,6 +85,8 @@ def groups_of(query: exp.Expr, names: list[str]) -> set[str]:
         return set(names) if isinstance(distinct, exp.Distinct) and not distinct.args.get("on") else set()
     shown = {e.unalias(): n for e, n in zip(query.expressions, names, strict=False)}
     if group.args.get("all"):
+        if query.args.get("having"):
+            return set()  # whose columns are keys too
         return {n for e, n in shown.items() if not has(e, exp.AggFunc)}
     if any(isinstance(e, SETS) for e in group.expressions):
         return set()

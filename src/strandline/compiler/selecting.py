@@ -9,7 +9,7 @@ from dataclasses import replace as evolve
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.aggregates import aggregate_units, bare_columns
 from strandline.compiler.beside import spread
 from strandline.compiler.binding import (
     Context,
@@ -66,12 +66,13 @@ class Clauses:
         on = distinct.args.get("on") if distinct is not None else None
         order = select.args.get("order")
         picks = bool(select.args.get("limit") or select.args.get("offset") or on)
+        having = bound(select.args["having"].this) if select.args.get("having") else None
         return Clauses(
             outputs=outputs,
-            groups=group_expressions(group, outputs, scope),
+            groups=group_expressions(group, outputs, having, scope),
             sets=grouping_sets(group, scope),
             grouped=group is not None,
-            having=bound(select.args["having"].this) if select.args.get("having") else None,
+            having=having,
             qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
             distinct=distinct is not None and on is None,
             distinct_on=tuple(bound(e) for e in on.expressions) if on is not None else (),
@@ -117,13 +118,15 @@ def term(expr: exp.Expr) -> exp.Ordered:
 def group_expressions(
     group: exp.Group | None,
     outputs: tuple[tuple[str, exp.Expr], ...],
+    having: exp.Expr | None,
     scope: Scope,
 ) -> tuple[exp.Expr, ...]:
-    """The GROUP BY expressions; ALL means every output without an aggregate."""
+    """The GROUP BY expressions; ALL means every output without an aggregate, and the columns of HAVING."""
     if group is None:
         return ()
     if group.args.get("all"):
-        return tuple(e for _, e in outputs if not any(True for _ in aggregate_units(e)))
+        shown = [e for _, e in outputs if not any(True for _ in aggregate_units(e))]
+        return tuple(dict.fromkeys([*shown, *(bare_columns(having) if having is not None else ())]))
     if any(isinstance(e, SETS) for e in group.expressions):
         return tuple(dict.fromkeys(e for one in grouping_sets(group, scope) for e in one))
     found = [bind(e, scope) for e in group.expressions if not empty_tuple(e)]

@@ -6,7 +6,11 @@ from fuzz.scope import Col, Gen, Scope
 
 INT = {
     "str": ("position('a' IN {})", "ascii({})", "levenshtein({}, 'ab')", "strpos({}, 'b')", "bit_length({})"),
-    "ts": ("date_diff('hour', TIMESTAMP '2024-02-27', {})", "hour({})", "epoch({})::INTEGER % 1000"),
+    "ts": (
+        "date_diff('hour', TIMESTAMP '2024-02-27', {})",
+        "hour({})",
+        "(epoch({})::BIGINT % 1000)::INTEGER",
+    ),
     "date": ("date_part('week', {})", "dayofyear({})", "({} - DATE '2024-02-27')"),
     "int": ("greatest({}, 2)", "({} & 3)", "bit_count({})", "coalesce(TRY_CAST({} AS INTEGER), 0)"),
 }
