@@ -253,15 +253,16 @@ def some(place: int) -> Aggregator:
     return lambda rows: None if not (found := values(rows, place)) else any(found)
 
 
-def deviation(place: int) -> Aggregator:
-    """STDDEV_SAMP: NULL for fewer than two values; in two passes, so that nothing cancels."""
+def deviation(place: int, taken: int = 1, power: float = 0.5) -> Aggregator:
+    """STDDEV_SAMP, of all (`taken` 0) STDDEV_POP, with `power` 1 VAR_SAMP and VAR_POP; nothing cancels."""
 
     def call(rows: Sequence[Row]) -> float | None:
         found = [float(v) for v in values(rows, place)]
-        if len(found) < 2:
+        if len(found) <= taken:
             return None
         mean = math.fsum(found) / len(found)
-        return math.sqrt(math.fsum((v - mean) ** 2 for v in found) / (len(found) - 1))
+        squares = math.fsum((v - mean) ** 2 for v in found)
+        return float((squares / (len(found) - taken)) ** power)
 
     return call
 

@@ -141,6 +141,9 @@ AGGREGATES: dict[str, z.Aggregator] = {
     "bool_and(b)": z.every(B),
     "bool_or(b)": z.some(B),
     "stddev(i)": z.deviation(I),
+    "stddev_pop(i)": z.deviation(I, 0),
+    "var_samp(i)": z.deviation(I, 1, 1),
+    "var_pop(i)": z.deviation(I, 0, 1),
 }
 
 

@@ -10,11 +10,20 @@ vanishes when, and only when, its last row does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlglot import exp
 
+from strandline.compiler import moments
 from strandline.compiler import relations as r
+from strandline.compiler.accumulators import (
+    TAKEN,
+    Accumulator,
+    counter,
+    floating,
+    inexact,
+    is_number,
+    several,
+)
 from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.delta import Changed, render
 from strandline.compiler.finish import finish, replace_rows, stored_rows
@@ -23,28 +32,8 @@ from strandline.compiler.text import Step, bucket, listed, make, minus, plus, sa
 from strandline.compiler.trees import find_all, has
 
 ROWS = "_n"
-TAKEN = " - d.{r}"
-"""The end of a merge that takes what was removed; left out where nothing was."""
 CANCELLED = 1e-3
 """A floating-point sum below this share of what was added into it is read again: 13 digits are left to it."""
-INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Type.INTERVAL}
-
-
-@dataclass(frozen=True)
-class Accumulator:
-    """A column of state: its text over all rows (`initial`) and over a change's rows.
-
-    `merge` is the new value from old and change; `redo` says when a group has to be read again
-    because rows left it, `doubt` when even though rows only came.
-    """
-
-    name: str
-    initial: str
-    inserted: str
-    removed: str | None
-    merge: str
-    redo: str = ""
-    doubt: str = ""
 
 
 def aggregate_strategy(table: str, operator: r.Aggregate, below: r.Relation) -> Stage:
@@ -77,27 +66,19 @@ def accumulators(out: r.Out) -> tuple[Accumulator, ...] | None:
     return rule(out.name, call, condition) if rule is not None else None
 
 
-def inexact(expr: exp.Expr) -> bool:
-    """True unless the type is known to add and subtract without rounding."""
-    return expr.type is None or expr.type.this in INEXACT or not is_number(expr)
-
-
-def floating(expr: exp.Expr) -> bool:
-    """True where a sum of it may be floating point: for certain, or because its type is not known."""
-    return expr.type is None or expr.type.this in {*exp.DataType.FLOAT_TYPES, exp.DataType.Type.UNKNOWN}
-
-
-def is_number(expr: exp.Expr) -> bool:
-    """A number for certain."""
-    return expr.type is not None and expr.type.this in exp.DataType.NUMERIC_TYPES
-
-
 def counted(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...] | None:
     """count(*) and count(x); counting rows of several columns has no rule."""
     if several(call):
         return None
     arg = None if call.this is None or isinstance(call.this, exp.Star) else sql(call.this)
     return (counter(name, arg, condition),)
+
+
+def counted_if(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
+    """count_if(x) is a sum in DuckDB: NULL where there is no value, 0 where none is true."""
+    value = sql(call.this)
+    true = f"CASE WHEN {value} THEN 1 END"
+    return counter(f"{name}.true", true, condition), counter(f"{name}.count", value, condition)
 
 
 def sum_and_count(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
@@ -123,11 +104,6 @@ def parts(kind: exp.DataType) -> list[exp.DataType]:
     return find_all(kind, exp.DataType)
 
 
-def several(call: exp.Expr) -> bool:
-    """True for calls over more than one argument: max(x, n), count(x, y)."""
-    return bool(call.expressions) or call.args.get("count") is not None
-
-
 def truths(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
     """bool_and and bool_or from the numbers of true and false values."""
     value = sql(call.this)
@@ -145,16 +121,10 @@ ACCUMULATORS: dict[type[exp.Expr], Callable[[str, exp.Expr, str], tuple[Accumula
     exp.Max: extreme,
     exp.LogicalAnd: truths,
     exp.LogicalOr: truths,
+    exp.CountIf: counted_if,
+    **dict.fromkeys(moments.FAMILY, moments.spread),
 }
 """State columns by function: (name, call, condition) → accumulators, None where it has no mergeable form."""
-
-
-def counter(name: str, arg: str | None, condition: str) -> Accumulator:
-    """count(arg) under a condition: exact under insertion and deletion."""
-    count = "count(*)" if arg is None else f"count({arg})"
-    text = f"{count} FILTER (WHERE {condition})"
-    come, gone = (f"{count} FILTER (WHERE _w {sign} 0 AND {condition})" for sign in "><")
-    return Accumulator(name, text, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
 
 
 def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
@@ -219,6 +189,10 @@ def value(out: r.Out) -> str:
         return f"CASE WHEN {count} > 0 THEN {total} END"
     if isinstance(call, exp.Avg):
         return f"CASE WHEN {count} > 0 THEN {total}::DOUBLE / {count} END"
+    if isinstance(call, moments.FAMILY):
+        return moments.value(out.name, call)
+    if isinstance(call, exp.CountIf):
+        return f"CASE WHEN {count} > 0 THEN {r.quote(out.name + '.true')}::HUGEINT END"
     true, false = r.quote(f"{out.name}.true"), r.quote(f"{out.name}.false")
     if isinstance(call, exp.LogicalAnd):
         return f"CASE WHEN {true} + {false} > 0 THEN {false} = 0 END"

@@ -85,8 +85,8 @@ def empty_value(out: r.Out) -> exp.Expr:
     return col
 
 
-COUNTS = (exp.Count, exp.CountIf, exp.ApproxDistinct, exp.RegrCount)
-ZERO_WHEN_EMPTY = frozenset(["count_star", "countif", "entropy"])
+COUNTS = (exp.Count, exp.ApproxDistinct, exp.RegrCount)
+ZERO_WHEN_EMPTY = frozenset(["count_star", "entropy"])
 
 
 def bind(expr: exp.Expr, scope: Scope) -> exp.Expr:

@@ -9,7 +9,7 @@ from dataclasses import replace as evolve
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregate import is_number, several
+from strandline.compiler.accumulators import is_number, several
 from strandline.compiler.trees import has
 
 LONGEST_HEAD = 1000

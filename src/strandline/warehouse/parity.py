@@ -30,14 +30,14 @@ def compare(
         raise UsageError(f"sample is {sample}, not a share of the rows", hint="give one such as 0.01.")
     started = time.perf_counter()
     names = [n for n, _, _ in definition.columns]
-    cols = listed(names)
+    cols, alike = listed(names), ", ".join(one_nan(n, t) for n, _, t in definition.columns)
     cut = f" WHERE hash({rounded(definition)}) % 1000000 < {int(sample * 1_000_000)}" if sample else ""
     sides = {
-        "strandline_is": f"SELECT {cols} FROM main.{quote(definition.name)}{cut}",
+        "strandline_is": f"SELECT {alike} FROM main.{quote(definition.name)}{cut}",
         "strandline_ought": "SELECT * FROM strandline_recompute",
     }
     # evaluated once: sums of floating point differ from run to run in their last digits
-    engine.execute(make("strandline_recompute", f"SELECT {cols} FROM ({recompute}\n) AS q({cols}){cut}"))
+    engine.execute(make("strandline_recompute", f"SELECT {alike} FROM ({recompute}\n) AS q({cols}){cut}"))
     rows, expected = (engine.execute(f"SELECT count(*) FROM ({s})") for s in sides.values())
     keep_differing(engine, definition, sides)
     extra, missing, largest = closer(engine, definition)
@@ -53,6 +53,19 @@ def compare(
         largest,
         time.perf_counter() - started,
         tuple(examples),
+    )
+
+
+def one_nan(name: str, kind: str) -> str:
+    """A column whose NaNs have one sign: DuckDB 2.0.0 takes a column that is all NaN for a constant.
+
+    The hash of that is another than the hash of negative ones.
+    """
+    column = quote(name)
+    return (
+        f"CASE WHEN isnan({column}) THEN 'nan'::{kind} ELSE {column} END AS {column}"
+        if kind in FLOATS
+        else column
     )
 
 

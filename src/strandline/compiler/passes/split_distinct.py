@@ -17,7 +17,8 @@ from math import prod
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.aggregate import accumulators, inexact
+from strandline.compiler.accumulators import inexact
+from strandline.compiler.aggregate import accumulators
 from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.groups import values_of
 from strandline.compiler.passes.merge_projections import merged
@@ -142,7 +143,7 @@ def in_parts(out: r.Out, call: exp.Expr) -> Split | None:
         if inexact(call.this) or call.this.type.this in WIDE:
             return None
         return summed(out.name, part) if isinstance(call, exp.Sum) else averaged(out.name, part)
-    if kind_of_expression(call.this) == "text":
+    if not isinstance(call, REPEATABLE) or kind_of_expression(call.this) == "text":
         return None
     again = with_argument(call, r.column(part.name, call.this.type))
     return Split((part,), (r.Out(out.name, again),), r.column(out.name))
