@@ -188,6 +188,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = json.loads(done.stdout)
     assert run["kind"] == "base"
     assert run["quarantined"] > 0
+    assert "`strandline quarantine list` says" in done.stderr
     return folder
 
 

@@ -111,6 +111,8 @@ def show_run(run: Run) -> None:
     say(run_line(run))
     if run.files:
         show(run_files(run), human=True)
+    if run.quarantined:
+        say_plain("next: `strandline quarantine list` says what is wrong with each line and file")
     if run.models:
         show(run_models(run), human=True)
 

@@ -122,6 +122,9 @@ def _member(path: Path, member: zipfile.ZipInfo, inflater: Inflater, stack: cont
     return inflater(raw, member)
 
 
+_CUT_SHORT = "the directory that a zip ends with is missing, so it is cut short"
+
+
 class _Inflated:
     """A zip's deflated member. The standard library's reader copies every block several times."""
 
@@ -180,7 +183,8 @@ def _as_refused() -> Iterator[None]:
     except EOFError as error:
         raise FileRefusedError("the compressed file is truncated") from error
     except (zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise FileRefusedError(f"the compressed file is damaged: {error}") from error
+        why = _CUT_SHORT if str(error) == "File is not a zip file" else error
+        raise FileRefusedError(f"the compressed file is damaged: {why}") from error
     except OSError as error:
         if error.errno is not None:
             raise
