@@ -10,18 +10,19 @@ from strandline.compiler import relations as r
 from strandline.compiler import selecting as s
 from strandline.compiler.binding import Context, Lowered
 from strandline.compiler.catalog import Catalog
+from strandline.compiler.collation import only_compared
 from strandline.compiler.free import free
 from strandline.compiler.joining import correlated_from
 from strandline.compiler.names import Names
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.setops import lower_set_operation
 from strandline.compiler.subqueries import lower_predicate
-from strandline.compiler.trees import has
+from strandline.compiler.trees import find_all, has
 
 
 def lower_query(query: exp.Expr, catalog: Catalog) -> Lowered:
     """A whole query over what the catalog has."""
-    if has(query, exp.Collate):
+    if not all(only_compared(c) for c in find_all(query, exp.Collate)):
         raise UnsupportedError(
             "under COLLATE equal values are not the same value, so they cannot be bucketed"
         )

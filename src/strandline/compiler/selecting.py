@@ -175,11 +175,15 @@ def tuple_of(expr: exp.Expr) -> tuple[exp.Expr, ...]:
 
 
 def constant(clause: exp.Expr | None) -> int | None:
-    """The value of LIMIT or OFFSET."""
+    """The value of LIMIT, OFFSET or FETCH FIRST, which is one row where it has no number."""
     if clause is None:
         return None
+    options = clause.args.get("limit_options")
     value = clause.expression
-    if not isinstance(value, exp.Literal) or not value.name.isdigit() or clause.args.get("limit_options"):
+    if isinstance(clause, exp.Fetch):
+        value = clause.args.get("count") or exp.Literal.number(1)
+        options = options is not None and (options.args.get("percent") or options.args.get("with_ties"))
+    if not isinstance(value, exp.Literal) or not value.name.isdigit() or options:
         raise UnsupportedError("LIMIT and OFFSET are kept only for constant whole numbers")
     return int(value.name)
 
