@@ -72,7 +72,7 @@ def stored(wh: sl.Warehouse) -> set[str]:
 
 
 def plain_models(wh: sl.Warehouse) -> set[str]:
-    return {n for n in wh.models() if wh.explain(n).stages[0].operator == "query"}
+    return {n for n in wh.models() if wh.explain(n).plain}
 
 
 def test_there_and_back(warehouse: sl.Warehouse, told: Told) -> None:
@@ -92,11 +92,12 @@ def test_there_and_back(warehouse: sl.Warehouse, told: Told) -> None:
 
 def test_it_says_so(warehouse: sl.Warehouse, told: Told) -> None:
     changed(warehouse, told, "plain")
-    (stage,) = warehouse.explain("running").stages
-    assert (stage.operator, stage.strategy, stage.reason) == ("query", "full", "told so")
-    assert "its state (carry) is built again once 10 refreshes" in stage.cheaper
+    explained = warehouse.explain("running")
+    (stage,) = explained.stages
+    assert (explained.plain, stage.strategy) == ("told so", "carry")
+    assert "its state is built again once 10 refreshes" in str(explained)
     assert stage.state_rows == warehouse.read("running").height
-    assert warehouse.explain("many").stages[0].reason == "kept plain for now: it reads running, which is"
+    assert warehouse.explain("many").plain == "kept plain for now: it reads running, which is"
     fills = warehouse.sql("SELECT plain FROM strandline.fills WHERE model = 'many' ORDER BY batch_seq")
     assert fills["plain"].to_list() == [False, True]
 
@@ -104,7 +105,7 @@ def test_it_says_so(warehouse: sl.Warehouse, told: Told) -> None:
 def test_a_reader_of_before_explains_it_as_it_is(warehouse: sl.Warehouse, told: Told) -> None:
     reader = warehouse.reader()
     changed(warehouse, told, "plain")
-    assert reader.explain("beside").stages[0].strategy == "full"
+    assert reader.explain("beside").plain
     assert reader.verify("beside").ok
     reader.close()
 
@@ -215,7 +216,7 @@ def test_a_model_that_is_recomputed_goes_with_those_below(warehouse: sl.Warehous
     assert plain_models(warehouse) == {*MODELS, "listed", "counted"}
     for start in (33, 34, 35, 36):
         changed(warehouse, told, "fill", start)
-    assert plain_models(warehouse) == {"listed"}
+    assert plain_models(warehouse) == set()
     assert "_rid" in {c.name for c in warehouse.engine.describe('FROM strandline_state."listed.0"')}
 
 

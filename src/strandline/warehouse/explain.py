@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from dataclasses import replace as evolve
 from typing import Any
 
 from strandline.compiler import Plan, Stage
@@ -30,17 +31,24 @@ class StageExplanation:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A model's stages in order of evaluation."""
+    """A model's stages in order of evaluation.
+
+    `plain` says why it is kept without them for now, as one table made by its query; "" where it is not.
+    """
 
     model: str
     sql: str
     stages: tuple[StageExplanation, ...]
+    plain: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.model}: kept in {len(self.stages)} stage{'s' * (len(self.stages) != 1)}"]
+        stages = f"{len(self.stages)} stage{'s' * (len(self.stages) != 1)}"
+        lines = [f"{self.model}: kept in {stages}"]
+        if self.plain:
+            lines = [f"{self.model}: {self.plain}", f"  {AGAIN}: {stages}"]
         for number, s in enumerate(self.stages, 1):
             lines.append(f"  {number}. {s.operator}: {s.strategy}")
             lines.append(f"     why      {s.reason}")
@@ -51,6 +59,12 @@ class Explanation:
                 last, expected = s.last_seconds * 1000, (s.estimated_seconds or 0) * 1000
                 lines.append(f"     cost     last {last:.1f} ms, expected {expected:.1f} ms")
         return "\n".join(lines)
+
+
+AGAIN = (
+    f"its state is built again once {costs.PAYS_WITHIN} refreshes from the change "
+    "are expected to save what building it takes"
+)
 
 
 def size(count: float) -> str:
@@ -78,14 +92,19 @@ def explain(engine: Engine, plan: Plan, definition: ModelDefinition, sql: str) -
 
 
 def explain_plain(engine: Engine, plan: Plan, definition: ModelDefinition, sql: str, why: str) -> Explanation:
-    """Of a model that is kept plain for now: its one table, and what it would take to have its stages."""
-    made = " and ".join(sorted({s.strategy for s in plan.stages})) or "full"
-    again = (
-        f"its state ({made}) is built again once {costs.PAYS_WITHIN} refreshes from the change "
-        "are expected to save what building it takes"
+    """Of a model that is kept plain for now: the stages it is to have again; only the result is stored."""
+    if plan.full_reason:
+        return evolve(explain(engine, plan, definition, sql), plain=why)
+    stages = tuple(
+        stage_explanation(engine, s) if s.table == definition.table else without_state(s) for s in plan.stages
     )
-    stage = explained(engine, definition.table, "query", "full", why, again)
-    return Explanation(definition.name, sql, (stage,))
+    return Explanation(definition.name, sql, stages, plain=why)
+
+
+def without_state(stage: Stage) -> StageExplanation:
+    """A stage that stores nothing for now."""
+    name = stage.table.removeprefix("state/")
+    return StageExplanation(name, stage.name, stage.strategy, stage.reason, stage.cheaper, 0, 0, None, None)
 
 
 def stage_explanation(engine: Engine, stage: Stage) -> StageExplanation:
