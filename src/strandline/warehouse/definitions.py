@@ -104,7 +104,7 @@ def model_definition(
     """From a plan and the engine's description of the query's result."""
     stored = [s for _, s in plan.output.columns]
     if plan.full_reason:
-        stored = [c.name for c in shape]
+        stored = beside_hidden([c.name for c in shape])
     columns = tuple((c.name, s, c.type) for c, s in zip(shape, stored, strict=True))
     renamed = dict(zip((n for n, _ in plan.output.columns), (c.name for c in shape), strict=False))
     inputs = {t for stage in plan.stages for t in stage.reads} | {catalog[r].table for r in plan.reads}
@@ -121,6 +121,19 @@ def model_definition(
         dict(settings),
         plan.full_reason if plan.query == plan.sql.strip().rstrip(";") else "",
     )
+
+
+def beside_hidden(names: Sequence[str]) -> list[str]:
+    """Names to store the columns of a result by: one like a hidden column's is lengthened."""
+    taken = {n.lower() for n in names}
+    found = []
+    for name in names:
+        own = f"c{name}" if name.startswith("_") else name
+        while own != name and own.lower() in taken:
+            own += "_"
+        taken.add(own.lower())
+        found.append(own)
+    return found
 
 
 def to_json(definition: TableDefinition | ModelDefinition) -> str:

@@ -85,7 +85,7 @@ class Programs:
 def create(engine: Engine, plan: Plan, definition: ModelDefinition) -> int:
     """Create and fill everything a model stores; the rows of its table."""
     if plan.full_reason:
-        cols = listed(n for n, _, _ in definition.columns)
+        cols = listed(s for _, s, _ in definition.columns)
         return engine.execute(
             f"CREATE TABLE {stored(plan.output.table)} AS SELECT {cols}, {fresh_identity()} AS _rid, "
             f"hash({cols}) AS _k, {batch()} FROM ({plan.query}\n) AS q({cols})"
@@ -226,12 +226,12 @@ def recompute(engine: Engine, plan: Plan, definition: ModelDefinition, change: C
     """The `full` strategy: recompute, then keep only what really differs (copies of equal rows numbered)."""
     started = time.perf_counter()
     table = plan.output.table
-    names = [n for n, _, _ in definition.columns]
+    names = [s for _, s, _ in definition.columns]
     cols = listed(names)
     fresh = f"(SELECT {cols}, hash({cols}) AS _k FROM ({plan.query}\n) AS q({cols})) AS f"
     exactly = "".join(
         f" AND {shown(name, kind, 'a.')} IS NOT DISTINCT FROM {shown(name, kind, 'b.')}"
-        for name, kind in ((n, kind_of(t)) for n, _, t in definition.columns)
+        for name, kind in ((s, kind_of(t)) for _, s, t in definition.columns)
         if kind
     )
     came, went = replace_rows(engine, table, names, fresh, exactly=exactly)
