@@ -154,6 +154,8 @@ def refresh_text(plan: Plan, changed: frozenset[str]) -> str:
 
 def step_text(step: Step) -> str:
     """The statement, under when it runs and what its count is."""
+    if not step.sql:
+        return f"-- {step.into}: rows are known to be there"
     either = [f"({w.replace('|', ' or ')})" if "|" in w else w for w in step.when]
     notes = [f"when {' and '.join(either)}"] if either else []
     if step.into is not None:

@@ -15,12 +15,14 @@ INEXACT = exp.DataType.FLOAT_TYPES | {exp.DataType.Type.UNKNOWN, exp.DataType.Ty
 class Accumulator:
     """A column of state: its text over all rows (`initial`) and over a change's rows.
 
-    `merge` is the new value from old and change; `redo` says when a group has to be read again
-    because rows left it, `doubt` when even though rows only came.
+    `came` is the text over a change whose rows only came; `inserted` and `removed` tell them by their
+    weight from rows that went. `merge` is the new value from old and change; `redo` says when a group
+    has to be read again because rows left it, `doubt` when even though rows only came.
     """
 
     name: str
     initial: str
+    came: str
     inserted: str
     removed: str | None
     merge: str
@@ -48,9 +50,22 @@ def several(call: exp.Expr) -> bool:
     return bool(call.expressions) or call.args.get("count") is not None
 
 
+def over_rows(call: str, *conditions: str) -> str:
+    """An aggregate over the rows for which all conditions hold."""
+    told = [c for c in conditions if c != "TRUE"]
+    return f"{call} FILTER (WHERE {' AND '.join(told)})" if told else call
+
+
+def readings(call: str, condition: str) -> tuple[str, str, str]:
+    """An aggregate over all rows, over those that came and over those that went."""
+    return (
+        over_rows(call, condition),
+        over_rows(call, "_w > 0", condition),
+        over_rows(call, "_w < 0", condition),
+    )
+
+
 def counter(name: str, arg: str | None, condition: str) -> Accumulator:
     """count(arg) under a condition: exact under insertion and deletion."""
-    count = "count(*)" if arg is None else f"count({arg})"
-    text = f"{count} FILTER (WHERE {condition})"
-    come, gone = (f"{count} FILTER (WHERE _w {sign} 0 AND {condition})" for sign in "><")
-    return Accumulator(name, text, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
+    text, come, gone = readings("count(*)" if arg is None else f"count({arg})", condition)
+    return Accumulator(name, text, text, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")

@@ -22,6 +22,8 @@ from strandline.compiler.accumulators import (
     floating,
     inexact,
     is_number,
+    over_rows,
+    readings,
     several,
 )
 from strandline.compiler.delicate import kind_of_expression
@@ -130,13 +132,12 @@ ACCUMULATORS: dict[type[exp.Expr], Callable[[str, exp.Expr, str], tuple[Accumula
 def summed(name: str, call: exp.Expr, condition: str) -> Accumulator:
     """sum(arg): subtracted where exact; floating point is reread when a row leaves (no drift, no poison)."""
     value = sql(call.this)
-    base = f"coalesce(sum({value}) FILTER (WHERE {condition}), 0)"
-    come, gone = (f"coalesce(sum({value}) FILTER (WHERE _w {sign} 0 AND {condition}), 0)" for sign in "><")
+    base, come, gone = (f"coalesce({text}, 0)" for text in readings(f"sum({value})", condition))
     if inexact(call.this):
         merge = "coalesce(o.{n}, 0) + d.{i}"
-        redo = f"count({value}) FILTER (WHERE _w < 0 AND {condition}) > 0"
-        return Accumulator(name, base, come, None, merge, redo)
-    return Accumulator(name, base, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
+        redo = f"{over_rows(f'count({value})', '_w < 0', condition)} > 0"
+        return Accumulator(name, base, base, come, None, merge, redo)
+    return Accumulator(name, base, base, come, gone, f"coalesce(o.{{n}}, 0) + d.{{i}}{TAKEN}")
 
 
 def peak(name: str, total: Accumulator, call: exp.Expr, condition: str) -> Accumulator:
@@ -147,18 +148,16 @@ def peak(name: str, total: Accumulator, call: exp.Expr, condition: str) -> Accum
     """
     value, own = sql(call.this), r.quote(total.name).replace("{", "{{").replace("}", "}}")
     more = r.quote(f"{total.name}+").replace("{", "{{").replace("}", "}}")
-    sizes = f"coalesce(sum(abs(({value})::DOUBLE)) FILTER (WHERE _w > 0 AND {condition}), 0)"
+    sizes, weighed, _ = (
+        f"coalesce({text}, 0)" for text in readings(f"sum(abs(({value})::DOUBLE))", condition)
+    )
     old, new = f"coalesce(o.{own}, 0)", f"(coalesce(o.{own}, 0) + d.{more})"
     highest = "greatest(coalesce(o.{n}, 0), d.{i})"
     lost = f"NOT isfinite({new}) OR abs({new}) < {CANCELLED} * {highest}"
     doubt = f"CASE WHEN isfinite({old}) THEN {lost} ELSE FALSE END"
+    kept = f"greatest({highest}, abs({new}))"
     return Accumulator(
-        f"{name}.peak",
-        f"abs(({total.initial})::DOUBLE)",
-        sizes,
-        "0",
-        f"greatest({highest}, abs({new}))",
-        doubt=doubt,
+        f"{name}.peak", f"abs(({total.initial})::DOUBLE)", sizes, weighed, "0", kept, doubt=doubt
     )
 
 
@@ -170,14 +169,13 @@ def extremum(name: str, call: exp.Expr, condition: str) -> Accumulator:
     """
     value, function = sql(call.this), "min" if isinstance(call, exp.Min) else "max"
     sign = "<=" if function == "min" else ">="
-    base = f"{function}({value}) FILTER (WHERE {condition})"
-    come, gone = (f"{function}({value}) FILTER (WHERE _w {side} 0 AND {condition})" for side in "><")
+    base, come, gone = readings(f"{function}({value})", condition)
     better = f"d.{{i}} {'<' if function == 'min' else '>'} o.{{n}}"
     merge = f"CASE WHEN o.{{n}} IS NULL OR {better} THEN coalesce(d.{{i}}, o.{{n}}) ELSE o.{{n}} END"
     redo = f"{{r}} {sign} o.{{n}}"
     if not kind_of_expression(call.this):
         redo = f"{redo} AND NOT coalesce(d.{{i}} {sign} {{r}}, FALSE)"
-    return Accumulator(name, base, come, gone, merge, redo)
+    return Accumulator(name, base, base, come, gone, merge, redo)
 
 
 def value(out: r.Out) -> str:
@@ -254,17 +252,12 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     keys = [o.name for o in groups_of(stage)]
     added = render(stage.input, "plus", changed)
     removed = render(stage.input, "minus", changed)
-    sides = [f"SELECT *, {w} AS _w FROM ({text}) AS s" for w, text in ((1, added), (-1, removed)) if text]
-    if not sides:
+    if not added and not removed:
         return []
     touched = scratch(stage.table, "touched")
-    groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in groups_of(stage)]
-    by = f" GROUP BY {', '.join(sql(o.expr) for o in groups_of(stage))}" if groups else ""
-    body = " UNION ALL ".join(f"SELECT * FROM ({s}) AS x" for s in sides)
-    parts = delta_columns(stage, removing=removed is not None)
-    inner = f"SELECT {', '.join(groups + parts)} FROM ({body}) AS b{by}"
+    inner = delta(stage, added, removed)
     steps = [
-        Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t WHERE _in > 0"), "in"),
+        Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t"), "in"),
         Step(make(minus(stage.table), old_rows(stage, keys, touched)), "minus", ("in",)),
     ]
     steps += merged(stage, keys, touched, removed is not None) if stage.strategy == "merge" else []
@@ -289,13 +282,28 @@ def shown(stage: Stage) -> list[str]:
     return [*(o.name for o in outs), "_k"]
 
 
+def delta(stage: Stage, added: str | None, removed: str | None) -> str:
+    """The touched groups, with what the change adds to and takes from each accumulator."""
+    source = added or ""
+    if removed:  # rows that only came need no weight
+        sides = [f"SELECT *, {w} AS _w FROM ({text}) AS s" for w, text in ((1, added), (-1, removed)) if text]
+        source = " UNION ALL ".join(f"SELECT * FROM ({side}) AS x" for side in sides)
+    groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in groups_of(stage)]
+    parts = delta_columns(stage, removing=removed is not None)
+    # without groups there is a row even of no input
+    end = (
+        f" GROUP BY {', '.join(sql(o.expr) for o in groups_of(stage))}" if groups else " HAVING count(*) > 0"
+    )
+    return f"SELECT {', '.join(groups + parts) or '1 AS one'} FROM ({source}) AS b{end}"
+
+
 def delta_columns(stage: Stage, *, removing: bool) -> list[str]:
     """What one batch adds to and takes from each accumulator of a group."""
-    parts = ["count(*) AS _in"]
+    parts: list[str] = []
     if stage.strategy != "merge":
         return parts
     for a in state(stage):
-        parts.append(f"{a.inserted} AS {r.quote(a.name + '+')}")
+        parts.append(f"{a.inserted if removing else a.came} AS {r.quote(a.name + '+')}")
         if not removing:
             continue
         if a.removed is not None:

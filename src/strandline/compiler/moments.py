@@ -88,9 +88,12 @@ def floating_point(name: str, call: exp.Expr, condition: str) -> tuple[Accumulat
     average = f"coalesce(avg({text}) {{}}, 0)"
     return (
         counter(f"{name}.count", text, condition),
-        Accumulator(f"{name}.mean", average.format(some), average.format(come), None, mean, left),
+        Accumulator(
+            f"{name}.mean", average.format(some), average.format(some), average.format(come), None, mean, left
+        ),
         Accumulator(
             f"{name}.squares",
+            as_read(text, condition),
             as_read(text, condition),
             as_read(text, f"_w > 0 AND {condition}"),
             "0",
@@ -129,7 +132,7 @@ def whole(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
     narrow = f"pow({new['sum']}::DOUBLE, 2) * {new['count']} > {NARROW} * ({left}) AND ({left}) <> 0"
     doubt = f"{new['odd']} > 0 OR coalesce({narrow}, {new['count']} > 0)"
     squares = f"{name}.squares"
-    return (*sums, Accumulator(squares, as_read(text, condition), "0", "0", "NULL::DOUBLE", doubt=doubt))
+    return (*sums, Accumulator(squares, as_read(text, condition), "0", "0", "0", "NULL::DOUBLE", doubt=doubt))
 
 
 def net(name: str, number: str, condition: str) -> Accumulator:
@@ -137,7 +140,7 @@ def net(name: str, number: str, condition: str) -> Accumulator:
     initial, change = (
         f"coalesce(sum({n}) FILTER (WHERE {condition}), 0)" for n in (number, f"({number}) * _w")
     )
-    return Accumulator(name, initial, change, "0", "coalesce(o.{n}, 0) + d.{i}")
+    return Accumulator(name, initial, initial, change, "0", "coalesce(o.{n}, 0) + d.{i}")
 
 
 def difference(count: str, total: str, squared: str) -> str:

@@ -23,7 +23,8 @@ class Step:
 
     `into` names the count that the statement's result is added to (`-name`:
     taken from); `when` lists counts that must be above zero (`a|b`: one of
-    them) for the statement to run.
+    them) for the statement to run. Without text there is nothing to run: the
+    rows that the step would count are known to be there.
     """
 
     sql: str

@@ -143,14 +143,15 @@ def evaluated_input(stage: Stage) -> str:
 
 def program(stage: Stage, changed: Changed) -> list[Step]:
     """Refresh from the change of the input, or of the lookups, or of both."""
-    steps: list[Step] = [
-        Step(make(minus(stage.table), empty(stage)), when=("shared",)),
-        Step(make(plus(stage.table), empty(stage)), when=("shared",)),
-    ]
+    shown = touches(changed, {look.scan.table for look in stage.lookups})
+    simple = bool(stage.back) and not shown and render(removal(stage), "minus", changed) is None
+    steps: list[Step] = []
+    if not simple:
+        steps += [Step(make(side(stage.table), empty(stage)), when=("shared",)) for side in (minus, plus)]
     if touches(changed, r.tables(stage.input)):
-        steps += input_program(stage, changed)
+        steps += input_program(stage, changed, simple)
     # lookups go second: rows that the input's change wrote already show the new ones and cancel here
-    if touches(changed, {look.scan.table for look in stage.lookups}):
+    if shown:
         steps += lookup_steps(
             stage, changed, columns(stage), history(stage), head(stage) if stage.back else ""
         )
@@ -161,8 +162,11 @@ def empty(stage: Stage) -> str:
     return f"SELECT {listed(columns(stage))} FROM {history(stage)} LIMIT 0"
 
 
-def input_program(stage: Stage, changed: Changed) -> list[Step]:
-    """The input's change by bucket; what is late is redone, the rest continues from the heads."""
+def input_program(stage: Stage, changed: Changed, simple: bool) -> list[Step]:
+    """The input's change by bucket; what is late is redone, the rest continues from the heads.
+
+    `simple` where rows only came: what is handed on is then made by who first has some.
+    """
     table = stage.table
     late = scratch(table, "late")
     steps: list[Step] = []
@@ -173,12 +177,14 @@ def input_program(stage: Stage, changed: Changed) -> list[Step]:
         found = [Step(make(late, touched), "late", when)] if touched else []
         return [*steps, *found, *redo(stage, come, gone, late)]
     heads = scratch(table, "heads")
+    gives = "heads" if stage.open else "late"
     return [
         *steps,
         *heads_of(stage, touched, heads, when),
         Step(make(late, late_buckets(stage, come, gone, heads)), "late", when),
+        *([Step(make(minus(table), empty(stage)), when=(gives, "shared"))] if simple else []),
         *retire(stage, heads),
-        *(carry(stage, come, heads, late) if come else []),
+        *(carry(stage, come, heads, late, simple) if come else []),
         *long_buckets(stage, late),
         *redo_suffix(stage, come, gone),
         *redo(stage, come, gone, late),
@@ -209,7 +215,8 @@ def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
         return ""
     rows = f"SELECT *, {bucket(operator(stage).partition)} AS _k FROM ({text}) AS i"
     if all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(node)):
-        steps.append(Step(f"SELECT count(*) FROM ({rows}) AS c", name))
+        whole = not any(isinstance(n, r.Filter) for n in r.walk(node))
+        steps.append(Step("" if whole else f"SELECT count(*) FROM ({rows}) AS c", name))
         return f"({rows})"
     place = scratch(stage.table, name)
     steps.append(Step(make(place, rows), name))
@@ -238,29 +245,27 @@ def retire(stage: Stage, heads: str) -> list[Step]:
     """The touched partitions' heads go; new ones are written from what is evaluated next."""
     cols = listed(columns(stage))
     gone = f"INSERT INTO {minus(stage.table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}"
-    return [
-        Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",)),
-        Step(gone, "minus", ("heads", "shared")),
-    ]
+    out = Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",))
+    return [out, Step(gone, "minus", ("heads", "shared"))] if stage.open else [out]
 
 
-def carry(stage: Stage, come: str, heads: str, late: str) -> list[Step]:
+def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[Step]:
     """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
     cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
     kept = listed([*head_columns(stage), "_back"])
-    in_order = f"_k NOT IN (SELECT _k FROM {late})"
-    fresh, old = f"SELECT * FROM {come} AS c WHERE {in_order}", f"SELECT * FROM {heads} WHERE {in_order}"
+    fresh, old = (f"SELECT i.* FROM {t} AS i ANTI JOIN {late} AS l ON i._k = l._k" for t in (come, heads))
     when = ("in+",)
     was_open = f"coalesce(_was <= {stage.open}, TRUE)"
+    new = f"SELECT {cols} FROM {rows} WHERE {was_open}"
+    added = f"INSERT INTO {plus(table)} ({cols}) {new}"
+    handed = Step(added, "plus", ("carried", "shared"))
+    if simple:
+        handed = Step(make(plus(table), new), "plus", (*when, "shared"))
     return [
         Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
         Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
         Step(write(head(stage), kept, rows, f"_back <= {stage.back}"), when=("carried",)),
-        Step(
-            f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM {rows} WHERE {was_open}",
-            "plus",
-            ("carried", "shared"),
-        ),
+        handed,
         *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
     ]
 

@@ -191,7 +191,7 @@ def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Pr
     counts = {"shared": int(shared), "alone": int(not shared)}
     for step in steps:
         if wanted(step, counts):
-            count = engine.execute(step.sql)
+            count = engine.execute(step.sql) if step.sql else 1
             if step.into is not None:
                 name, sign = step.into.removeprefix("-"), -1 if step.into.startswith("-") else 1
                 counts[name] = counts.get(name, 0) + sign * count
