@@ -35,6 +35,8 @@ BARE = 0.6
 """The plain table's share of the time that filling takes, before it was seen."""
 ONCE = 0.7
 """Of what something took the only time it was seen: what runs for the first time is slower."""
+TRIED = 0.5
+"""The same of a refresh, whose many statements have to be read and planned the first time."""
 FADING = 0.99
 """With every fill that much less is believed of refreshes: things change, and are tried again."""
 LEAST = 0.003
@@ -67,6 +69,7 @@ class Fill:
 class Took:
     """What something took the last few times: (rows, seconds)."""
 
+    once: float = ONCE
     seen: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def add(self, rows: int, seconds: float) -> None:
@@ -75,7 +78,7 @@ class Took:
     def best(self) -> tuple[int, float]:
         """The quickest for its size: whatever else the machine did made the others slower."""
         rows, seconds = min(self.seen, key=lambda run: run[1] / run[0])
-        return rows, seconds * (ONCE if len(self.seen) == 1 else 1)
+        return rows, seconds * (self.once if len(self.seen) == 1 else 1)
 
 
 @dataclass
@@ -96,7 +99,7 @@ class Known:
     def ran(self, rows: int, removing: bool, seconds: float) -> None:
         """Learn from a refresh."""
         size = round(math.log(max(1, rows), 4))
-        self.runs.setdefault((removing, size), Took()).add(rows, seconds)
+        self.runs.setdefault((removing, size), Took(TRIED)).add(rows, seconds)
         self.fills = 0
 
     def made(self, rows: int, seconds: float, *, plain: bool) -> None:
