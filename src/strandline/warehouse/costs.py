@@ -33,10 +33,10 @@ PAYS_WITHIN = 10
 """State is built again for a plain model where that many refreshes save what building it costs."""
 BARE = 0.6
 """The plain table's share of the time that filling takes, before it was seen."""
-ONCE = 0.7
-"""Of what something took the only time it was seen: what runs for the first time is slower."""
-TRIED = 0.5
-"""The same of a refresh, whose many statements have to be read and planned the first time."""
+ONCE = 0.5
+"""Of what something took the only time it was seen: its statements were new to the engine."""
+BARE_ONCE = 0.8
+"""The same of the plain table, which is one statement."""
 FADING = 0.99
 """With every fill that much less is believed of refreshes: things change, and are tried again."""
 LEAST = 0.003
@@ -93,13 +93,13 @@ class Known:
     fills: int = 0
     """Fills in a row, with no refresh between."""
     filled: Took = field(default_factory=Took)
-    bare: Took = field(default_factory=Took)
+    bare: Took = field(default_factory=lambda: Took(BARE_ONCE))
     runs: dict[tuple[bool, int], Took] = field(default_factory=dict)
 
     def ran(self, rows: int, removing: bool, seconds: float) -> None:
         """Learn from a refresh."""
         size = round(math.log(max(1, rows), 4))
-        self.runs.setdefault((removing, size), Took(TRIED)).add(rows, seconds)
+        self.runs.setdefault((removing, size), Took()).add(rows, seconds)
         self.fills = 0
 
     def made(self, rows: int, seconds: float, *, plain: bool) -> None:
