@@ -222,6 +222,7 @@ def test_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "Methodology",
         "California",
         "peak memory",
+        "Memory of the processes",
         "incremental, at work",
     ):
         assert word in text.read_text()

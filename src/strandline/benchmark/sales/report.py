@@ -118,7 +118,14 @@ def memory(result: Result) -> str:
 
 
 def tables(result: Result) -> list[Table]:
-    return [pipelines(result), phases(result), repairs(result), groups(result), split(result)]
+    return [
+        pipelines(result),
+        memories(result),
+        phases(result),
+        repairs(result),
+        groups(result),
+        split(result),
+    ]
 
 
 def pipelines(result: Result) -> Table:
@@ -129,17 +136,25 @@ def pipelines(result: Result) -> Table:
             f"{span(min(m.seconds for m in found))} to {span(max(m.seconds for m in found))}",
             span(middle(found, "cpu")),
             span(middle(found, "whole")) if found[0].whole else "-",
-            *(f"{mb:,.0f} MB" for mb in _memory(found)),
         )
-        for name, found in (
-            ("floor: decompress", result.floor),
-            ("baseline", result.baseline),
-            ("incremental", result.incremental),
-            ("incremental, at work", result.watching),
-        )
+        for name, found in _named(result)
     ]
-    head = ("pipeline", "time", "spread", "processor", "process", "peak memory", "at start", "added")
+    head = ("pipeline", "time", "spread", "processor", "process")
     return f"Medians of {len(result.floor)}", head, rows
+
+
+def memories(result: Result) -> Table:
+    rows: list[Row] = [(name, *(f"{mb:,.0f} MB" for mb in _memory(found))) for name, found in _named(result)]
+    return "Memory of the processes", ("pipeline", "peak memory", "at start", "added"), rows
+
+
+def _named(result: Result) -> list[tuple[str, tuple[Measured, ...]]]:
+    return [
+        ("floor: decompress", result.floor),
+        ("baseline", result.baseline),
+        ("incremental", result.incremental),
+        ("incremental, at work", result.watching),
+    ]
 
 
 def _memory(found: Sequence[Measured]) -> tuple[float, float, float]:
@@ -218,9 +233,16 @@ def _html_list(sentences: Iterable[str]) -> str:
 
 
 def _html_table(head: Row, rows: Iterable[Row]) -> str:
-    cells = "\n".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
-    names = "".join(f'<th scope="col">{escape(h)}</th>' for h in head)
-    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{cells}</tbody></table></div>'
+    styles = [' style="text-align: left"' if name in _WORDS else "" for name in head]
+
+    def line(cells: Row, tag: str) -> str:
+        return "".join(
+            f"<{tag}{style}>{escape(c)}</{tag[:2]}>" for style, c in zip(styles, cells, strict=True)
+        )
+
+    body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    names = line(head, 'th scope="col"')
+    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def time_chart(result: Result) -> str:
