@@ -66,7 +66,7 @@ def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     node, scope, keys = correlated_from(select, ctx)
     where = select.args.get("where")
     terms = r.conjuncts(where.this) if where is not None else []
-    for predicate in sorted(terms, key=lambda t: has(t, exp.Query) is not None):
+    for predicate in sorted(terms, key=lambda t: has(t, exp.Query)):
         node = lower_predicate(node, predicate, scope, ctx)
     clauses = s.Clauses.of(select, scope, keys)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)

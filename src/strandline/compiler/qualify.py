@@ -75,6 +75,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
             f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
         ) from error
     without_lateral(tree)
+    order_by_all(tree)
     mend_using(tree)
     one_partner(tree, catalog)
     expand_named_windows(tree)
@@ -90,6 +91,18 @@ def unordered(query: exp.Query) -> exp.Query:
     if not picks and not query.args.get("limit") and not query.args.get("offset"):
         query.set("order", None)
     return query
+
+
+def order_by_all(tree: exp.Expr) -> None:
+    """ORDER BY ALL names every column of its SELECT, in their order."""
+    for order in find_all(tree, exp.Order):
+        select, terms = order.parent, order.expressions
+        if not isinstance(select, exp.Select) or len(terms) != 1 or not isinstance(terms[0].this, exp.Var):
+            continue
+        names = [c.alias_or_name for c in select.selects]
+        if terms[0].this.name.upper() == "ALL" and all(names) and len(set(names)) == len(names):
+            columns = [exp.column(exp.to_identifier(n, quoted=True)) for n in names]
+            order.set("expressions", [exp.Ordered(**{**terms[0].args, "this": c}) for c in columns])
 
 
 def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Expr:
