@@ -31,12 +31,18 @@ def frame(table: Table, rows: Iterable[Row]) -> pa.Table:
 
 
 class Oracle:
-    """Tables kept as Python lists and reloaded after every batch; models are plain views."""
+    """Tables kept as Python lists and reloaded after every batch; models are queries over them.
+
+    A model that others read is made a table first: inlined into a query above it, DuckDB 2.0.0 at times
+    answers a self join of a FULL JOIN wrongly.
+    """
 
     def __init__(self, tables: tuple[Table, ...]) -> None:
         self._con = duckdb.connect(config={"threads": 1})
         self._tables = {t.name: t for t in tables}
         self._rows: dict[str, list[Row]] = {t.name: [] for t in tables}
+        self._models: dict[str, str] = {}
+        self._made: set[str] = set()
         for table in tables:
             self._con.execute(f"CREATE TABLE {table.name} ({table.ddl})")
 
@@ -46,11 +52,12 @@ class Oracle:
     def model(self, name: str, sql: str) -> str | None:
         """Create a model; the error's text if plain DuckDB refuses it."""
         try:
-            self._con.execute(f"CREATE VIEW {name} AS {sql}")
+            self._con.execute(f"CREATE TABLE {name} AS FROM ({sql}\n) LIMIT 0")
         except (duckdb.FatalException, duckdb.InternalException):
             raise
         except duckdb.Error as error:
             return str(error)
+        self._models[name] = sql
         return None
 
     def apply(self, batch: Batch) -> None:
@@ -63,10 +70,29 @@ class Oracle:
             self._con.register("given", given)
             self._con.execute(f"INSERT INTO {name} SELECT * FROM given")
             self._con.unregister("given")
+        self._made.clear()
 
     def rows(self, name: str) -> Bag:
-        """What the plain query gives; raises duckdb.Error where it fails at run time."""
+        """What the plain query gives; raises duckdb.Error where it, or one it reads, fails at run time."""
+        for model in self._models:
+            if model not in self._made:
+                self._make(model, wanted=model == name)
+            if model == name:
+                break
         return Bag.of(self._con.sql(f"SELECT * FROM {name}").to_arrow_table())
+
+    def _make(self, model: str, *, wanted: bool) -> None:
+        """A model's table; none where it fails, so that what reads it fails too."""
+        try:
+            self._con.execute(f"CREATE OR REPLACE TABLE {model} AS {self._models[model]}")
+        except (duckdb.FatalException, duckdb.InternalException):
+            raise
+        except duckdb.Error:
+            self._con.execute(f"DROP TABLE IF EXISTS {model}")
+            if wanted:
+                raise
+        else:
+            self._made.add(model)
 
     def types(self, name: str) -> list[Any]:
         return [str(t) for t in self._con.sql(f"SELECT * FROM {name}").types]
