@@ -151,4 +151,4 @@ def test_killed_while_models_go_plain_and_while_they_come_back(
 
 def kept_plain(path: Path) -> set[str]:
     with sl.open(str(path), threads=1) as warehouse:
-        return {n for n in warehouse.models() if warehouse.explain(n).stages[0].strategy == "full"}
+        return {n for n in warehouse.models() if warehouse.explain(n).plain}
