@@ -17,6 +17,8 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.optimizer.annotate_types import annotate_types
 
+from strandline.compiler.trees import copy_of, find_all, has
+
 Kind = exp.DType
 WIDEST_FIRST = (
     Kind.DOUBLE,
@@ -61,8 +63,8 @@ def column_type(text: str, dialect: str) -> str | exp.DataType:
 
 def without_precision(type_: exp.DataType) -> exp.DataType:
     """DECIMAL(12, 2) is a DECIMAL, within other types too."""
-    plain = type_.copy()
-    for part in plain.find_all(exp.DataType):
+    plain = copy_of(type_)
+    for part in find_all(plain, exp.DataType):
         if part.this == Kind.DECIMAL:
             part.set("expressions", [])
     return plain
@@ -128,7 +130,7 @@ def literal(node: exp.Literal) -> exp.DType | None:
 def cast(node: exp.Cast) -> exp.DataType:
     """The type it is cast to, decimals without their precision."""
     to: exp.DataType = node.args["to"]
-    return without_precision(to) if to.find(exp.DataTypeParam) else to
+    return without_precision(to) if has(to, exp.DataTypeParam) else to
 
 
 def rounded(node: exp.Round) -> exp.DType:

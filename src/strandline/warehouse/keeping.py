@@ -115,7 +115,7 @@ def settled(
     engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change, why: str
 ) -> ModelRun:
     """A plain model with its state built again."""
-    build(engine, held, [m for m in held.plain_below(model.reads) if m.plain])
+    build(engine, held, held.plain_below(model.reads))
     started = time.perf_counter()
     rows = build_one(engine, held, model)
     return maintain.made_anew(held.plan(model.name), model, change, why, rows, started)
