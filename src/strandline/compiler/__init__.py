@@ -13,6 +13,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.binding import Lowered
 from strandline.compiler.catalog import Catalog, Readable, SourceColumn
+from strandline.compiler.copies import numbered
 from strandline.compiler.delicate import mark
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import stage_table
@@ -78,7 +79,7 @@ def compiled(sql: str, catalog: Catalog, model: str, strict: bool) -> Plan:
     reject_volatile(parsed)
     tree = qualified(parsed, catalog, DIALECT)
     reads = frozenset(t.name.lower() for t in find_all(parsed, exp.Table) if t.name.lower() in catalog)
-    text = copy_of(tree).sql(dialect=DIALECT, copy=False)
+    text = numbered(copy_of(tree), catalog).sql(dialect=DIALECT, copy=False)
     names = tuple(parsed.named_selects)
     try:
         lowered = optimized(lower_query(tree, catalog))

@@ -296,26 +296,29 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
                 else [item]
             )
         return keys
-    found: list[exp.Expr] = []
-    joins = select.args.get("joins") or []
+    return [t for source in sources(select, catalog) for t in source_ties(source, select, catalog)]
+
+
+def sources(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
+    """The FROM items that a row's identity is made of: of the others, it meets one row at most."""
     from_ = select.args.get("from_")
-    if from_ is not None:
-        found += source_ties(from_.this, select, catalog)
-    for join in joins:
-        if str(join.args.get("kind") or join.args.get("side") or "").upper() in ("SEMI", "ANTI"):
-            continue
-        if not single_match(join, catalog):
-            found += source_ties(join.this, select, catalog)
+    found = [*leaves(from_.this)] if from_ is not None else []
+    for join in select.args.get("joins") or []:
+        if several_matches(join, catalog):
+            found += leaves(join.this)
     return found
+
+
+def several_matches(join: exp.Join, catalog: Catalog) -> bool:
+    """Whether a row may meet more than one row of the join's right side, and show it."""
+    shown = str(join.args.get("kind") or join.args.get("side") or "").upper() not in ("SEMI", "ANTI")
+    return shown and not single_match(join, catalog)
 
 
 def source_ties(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     """The identifying columns of one FROM item."""
-    return [
-        exp.column(name, table=leaf.alias_or_name, quoted=True)
-        for leaf in leaves(source)
-        for name in identifying(leaf, select, catalog)
-    ]
+    names = identifying(source, select, catalog)
+    return [exp.column(name, table=source.alias_or_name, quoted=True) for name in names]
 
 
 def identifying(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[str]:
@@ -337,16 +340,43 @@ def identifying(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[
 
 
 def query_identity(query: exp.Expr, catalog: Catalog, renamed: list[exp.Identifier]) -> list[str]:
-    """The output columns of a subquery that identify its rows: a passed-on key, else all."""
+    """The output columns of a subquery that identify its rows: a passed-on key, else all.
+
+    Windows tell apart what is equal where it comes from, so that a bag's columns do not suffice beside them.
+    """
     if not isinstance(query, exp.Query):
         return []
     names = [i.name for i in renamed] or [n.lower() for n in query.named_selects]
     if isinstance(query, exp.Select) and not query.args.get("distinct"):
         wanted = tie_breakers(query, catalog)
         by_expr = {e.unalias(): n for e, n in zip(query.expressions, names, strict=False)}
-        if wanted and all(w in by_expr for w in wanted):
+        passed = bool(wanted) and all(w in by_expr for w in wanted)
+        if passed and (not has(query, exp.Window) or is_keyed_query(query, catalog)):
             return [by_expr[w] for w in wanted]
     return names
+
+
+def is_keyed(leaf: exp.Expr, catalog: Catalog) -> bool:
+    """Whether no two rows of a FROM item are equal, as far as its text tells."""
+    if isinstance(leaf, exp.Subquery):
+        return is_keyed_query(leaf.unnest(), catalog)
+    cte = find_cte(leaf.name, leaf)
+    if cte is not None:
+        return is_keyed_query(cte.this, catalog)
+    readable = catalog.get(leaf.name.lower())
+    return readable is not None and bool(readable.unique)
+
+
+def is_keyed_query(query: exp.Expr, catalog: Catalog) -> bool:
+    """Whether a subquery is a SELECT of different rows, or shows what tells its sources' rows apart."""
+    if not isinstance(query, exp.Select):
+        return False
+    if query.args.get("distinct") or is_one_row(query):
+        return True
+    if not query.args.get("group") and not all(is_keyed(s, catalog) for s in sources(query, catalog)):
+        return False
+    shown = {e.unalias() for e in query.expressions}
+    return all(e in shown for e in tie_breakers(query, catalog))
 
 
 def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:

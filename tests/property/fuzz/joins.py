@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fuzz.constants import make_values
 from fuzz.exprs import condition
@@ -35,7 +35,7 @@ def make_source(gen: Gen, joins: int | None = None) -> Source:
     first = pick(gen)
     alias = gen.fresh("t")
     if count == 0 and first.named and gen.chance(0.5):
-        return Source(first.sql, Scope(first.columns, first.total))
+        return Source(first.sql, Scope(first.columns, first.total, first.copies))
     source = Source(f"{first.sql} AS {alias}", qualified(first, alias))
     for _ in range(count):
         source = _joined(gen, source, pick(gen) if gen.chance(0.85) else first)
@@ -55,7 +55,8 @@ def _joined(gen: Gen, left: Source, relation: Relation) -> Source:
     if kind == "CROSS JOIN":
         small = condition(gen, right, 0)
         name = f"(SELECT * FROM {relation.sql} AS {alias} WHERE {small}) AS {alias}"
-        return Source(f"{left.text} CROSS JOIN {name}", merged([left.scope, right]))
+        filtered = right if relation.key else replace(right, copies=None)
+        return Source(f"{left.text} CROSS JOIN {name}", merged([left.scope, filtered]))
     using = _using(gen, left, relation) if gen.chance(0.12) else None
     on = f"USING ({using})" if using else f"ON {_on(gen, left.scope, right)}"
     if using:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +31,11 @@ def frame(table: Table, rows: Iterable[Row]) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[c.plain for c in table.columns])
 
 
+def told_apart(sql: str) -> str:
+    """The query in which all windows number equal rows in the order in which they are stored."""
+    return re.sub(r"/\*\s*(, [^*]*)\*/", r"\1", sql)
+
+
 class Oracle:
     """Tables kept as Python lists and reloaded after every batch; models are queries over them.
 
@@ -51,13 +57,14 @@ class Oracle:
 
     def model(self, name: str, sql: str) -> str | None:
         """Create a model; the error's text if plain DuckDB refuses it."""
+        plain = told_apart(sql)
         try:
-            self._con.execute(f"CREATE TABLE {name} AS FROM ({sql}\n) LIMIT 0")
+            self._con.execute(f"CREATE TABLE {name} AS FROM ({plain}\n) LIMIT 0")
         except (duckdb.FatalException, duckdb.InternalException):
             raise
         except duckdb.Error as error:
             return str(error)
-        self._models[name] = sql
+        self._models[name] = plain
         return None
 
     def apply(self, batch: Batch) -> None:

@@ -11,7 +11,7 @@ from fuzz.joins import make_source
 from fuzz.levels import make_levels
 from fuzz.scope import Col, Gen, Relation, Scope
 from fuzz.subqueries import plain, scalar_subquery, subquery_condition
-from fuzz.windows import direction, make_spec, make_window
+from fuzz.windows import Spec, direction, make_spec, make_window
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,10 @@ def _window(gen: Gen) -> Query:
     if scope.total is None and gen.chance(0.7):
         source = make_source(gen, 0)
         scope = source.scope
-    shared = [make_spec(gen, scope, total=gen.chance(0.75)) for _ in range(rng.choice((1, 1, 1, 2)))]
+    shared: list[Spec] = []
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        alone = scope.copies is not None or not any(s.total for s in shared)
+        shared.append(make_spec(gen, scope, total=gen.chance(0.75) and alone))
     if len(shared) > 1:
         gen.tag("window:several-specs")
     windows = [make_window(gen, scope, rng.choice(shared)) for _ in range(rng.randint(1, 4))]
@@ -184,7 +187,7 @@ def _window(gen: Gen) -> Query:
         qualify = f" QUALIFY {condition(gen, inside, 0)}"
         if gen.chance(0.5) and shared[0].total:
             gen.tag("qualify:top-k")
-            qualify = f" QUALIFY row_number() OVER ({shared[0].text()}) <= {rng.randint(1, 3)}"
+            qualify = f" QUALIFY row_number() OVER ({shared[0].text(placed=True)}) <= {rng.randint(1, 3)}"
     if gen.chance(0.25):
         gen.tag("expr:above-window")
         first = windows[0]
@@ -194,8 +197,10 @@ def _window(gen: Gen) -> Query:
     distinct = "DISTINCT " if gen.chance(0.06) and all(c.comparable for c in columns) else ""
     if distinct:
         gen.tag("distinct", "distinct:over-window")
-    total = tuple(c.sql for c in outer) if distinct else total_within(scope, columns)
-    over = shared[0].text()
+    # windows may tell apart rows that are equal where they come from
+    apart = scope if scope.copies == () else replace(scope, total=None)
+    total = tuple(c.sql for c in outer) if distinct else total_within(apart, columns)
+    over = shared[0].text(placed=shared[0].total)
     clause = ""
     if over and f"OVER ({over})" in f"{items}{qualify}" and gen.chance(0.3):
         gen.tag("window:named")

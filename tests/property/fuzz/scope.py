@@ -30,6 +30,7 @@ class Relation:
     """Something that can stand in FROM: its SQL text and its columns, unqualified.
 
     `total` names columns that tell any two differing rows apart; None where there are none.
+    `copies` is what tells equal rows apart in plain DuckDB (see `windows`); None where nothing does.
     """
 
     sql: str
@@ -37,6 +38,11 @@ class Relation:
     total: tuple[str, ...] | None
     named: bool = True  # a plain name, not a subquery
     key: tuple[str, ...] = ()  # columns that no two rows share
+    stored: bool = False  # a table or a model, which the oracle keeps as a table
+
+    @property
+    def copies(self) -> tuple[str, ...] | None:
+        return () if self.key else ("rowid",) if self.stored else None
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Scope:
 
     columns: tuple[Col, ...]
     total: tuple[str, ...] | None = None
+    copies: tuple[str, ...] | None = None
 
     def of(self, *kinds: str, exact: bool = False) -> list[Col]:
         return [c for c in self.columns if c.kind in kinds and (c.exact or not exact)]
@@ -75,7 +82,9 @@ class Gen:
 
 def of_table(table: Table) -> Relation:
     columns = tuple(Col(c.name, c.kind) for c in table.columns)
-    return Relation(table.name, columns, table.key or tuple(c.sql for c in columns), key=table.key)
+    return Relation(
+        table.name, columns, table.key or tuple(c.sql for c in columns), key=table.key, stored=True
+    )
 
 
 def total_of(columns: tuple[Col, ...], within: tuple[str, ...] | None = None) -> tuple[str, ...] | None:
@@ -88,7 +97,8 @@ def total_of(columns: tuple[Col, ...], within: tuple[str, ...] | None = None) ->
 def qualified(relation: Relation, alias: str) -> Scope:
     columns = tuple(Col(f"{alias}.{c.sql}", c.kind, c.exact) for c in relation.columns)
     total = None if relation.total is None else tuple(f"{alias}.{name}" for name in relation.total)
-    return Scope(columns, total)
+    copies = None if relation.copies is None else tuple(f"{alias}.{name}" for name in relation.copies)
+    return Scope(columns, total, copies)
 
 
 def merged(scopes: list[Scope]) -> Scope:
@@ -96,4 +106,6 @@ def merged(scopes: list[Scope]) -> Scope:
     columns = tuple(c for s in scopes for c in s.columns)
     if any(s.total is None for s in scopes):
         return Scope(columns, None)
-    return Scope(columns, tuple(name for s in scopes for name in s.total or ()))
+    known = all(s.copies is not None for s in scopes)
+    copies = tuple(name for s in scopes for name in s.copies or ()) if known else None
+    return Scope(columns, tuple(name for s in scopes for name in s.total or ()), copies)

@@ -14,19 +14,28 @@ PLACES = ("row_number", "lag", "lead", "first_value", "last_value", "nth_value",
 
 @dataclass(frozen=True)
 class Spec:
-    """One OVER clause without its frame. `ranged` is the kind of its single order column, if it has one."""
+    """One OVER clause without its frame. `ranged` is the kind of its single order column, if it has one.
+
+    Of equal rows it does not matter which is the first, but for several windows it has to be the same
+    one, which plain DuckDB does not promise. To it alone, `copies` end a total order where the place
+    among equal rows shows; for Strandline they are a comment (`oracle.told_apart`).
+    """
 
     partition: tuple[str, ...]
     order: tuple[str, ...]
     total: bool
     ranged: str | None
+    copies: tuple[str, ...] = ()
 
-    def text(self, frame: str = "") -> str:
+    def text(self, frame: str = "", *, placed: bool = False) -> str:
+        """With `frame`; `placed` where the function asks for a row's place whatever its frame."""
         parts = []
         if self.partition:
             parts.append("PARTITION BY " + ", ".join(self.partition))
         if self.order:
             parts.append("ORDER BY " + ", ".join(self.order))
+            if self.total and self.copies and (placed or frame.startswith("ROWS")):
+                parts.append(f"/*, {', '.join(self.copies)}*/")
         if frame:
             parts.append(frame)
         return " ".join(parts)
@@ -51,7 +60,7 @@ def make_spec(gen: Gen, scope: Scope, *, total: bool) -> Spec:
     if total and scope.total is not None:
         used = {c.sql for c in chosen}
         order += [name + direction(gen) for name in scope.total if name not in used]
-        return Spec(partition, tuple(order), True, None)
+        return Spec(partition, tuple(order), True, None, scope.copies or ())
     ranged = chosen[0].kind if len(order) == 1 else None
     return Spec(partition, tuple(order), False, ranged)
 
@@ -78,9 +87,9 @@ def _place(gen: Gen, scope: Scope, spec: Spec) -> Col:
     name = rng.choice((*PLACES, "row_number", "lag", "lead"))
     gen.tag(f"window:{name}")
     if name == "row_number":
-        return Col(f"row_number() OVER ({spec.text()})", "int")
+        return Col(f"row_number() OVER ({spec.text(placed=True)})", "int")
     if name == "ntile":
-        return Col(f"ntile({rng.randint(1, 4)}) OVER ({spec.text()})", "int")
+        return Col(f"ntile({rng.randint(1, 4)}) OVER ({spec.text(placed=True)})", "int")
     column = rng.choice(scope.columns)
     nulls = rng.choices(("", " IGNORE NULLS", " RESPECT NULLS"), (75, 20, 5))[0]
     if nulls:
@@ -91,7 +100,7 @@ def _place(gen: Gen, scope: Scope, spec: Spec) -> Col:
             arguments += f", {rng.choice((1, 2, 2, 3, 0))}"
             if gen.chance(0.4) and column.kind not in {"ival", "list"}:
                 arguments += f", {constant(rng, column.kind).sql}"
-        return Col(f"{name}({arguments}{nulls}) OVER ({spec.text()})", column.kind, column.exact)
+        return Col(f"{name}({arguments}{nulls}) OVER ({spec.text(placed=True)})", column.kind, column.exact)
     arguments = f"{column.sql}, {rng.randint(1, 3)}" if name == "nth_value" else column.sql
     text = f"{name}({arguments}{nulls}) OVER ({spec.text(frame(gen, spec, values=True))})"
     return Col(text, column.kind, column.exact)
@@ -143,6 +152,8 @@ def frame(gen: Gen, spec: Spec, *, values: bool = False) -> str:
         exclude = rng.choice(("CURRENT ROW", "GROUP", "TIES", "NO OTHERS"))
         if not spec.total and exclude == "CURRENT ROW":
             exclude = "GROUP"
+        if unit == "ROWS" and spec.copies and exclude in ("GROUP", "TIES"):
+            exclude = "CURRENT ROW"  # without the others of a group it matters where in it a row stands
         gen.tag(f"frame:exclude-{exclude.lower().replace(' ', '-')}")
         text += f" EXCLUDE {exclude}"
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fuzz.queries import make_query
 from fuzz.scope import COMPARABLE, Gen, of_table
@@ -56,7 +56,7 @@ def make_world(seed: int, models: int = MODELS) -> World:
             gen.tag("model-over-model")
         made.append(Model(name, query.sql, frozenset(gen.tags), used))
         if all(c.kind in COMPARABLE for c in query.columns):
-            relations.append(query.relation(name))
+            relations.append(replace(query.relation(name), stored=True))
     early = _early(rng, made)
     return World(seed, tables, batches, tuple(made), early)
 
