@@ -24,7 +24,10 @@ class Capabilities:
 
 
 class Engine(Protocol):
-    """One connection. `execute` returns the statement's count (rows written, or the one number selected)."""
+    """One connection. `execute` returns the statement's count (rows written, or the one number selected).
+
+    What runs `alone` is small, and should not be divided among threads.
+    """
 
     capabilities: Capabilities
 
@@ -37,6 +40,8 @@ class Engine(Protocol):
     def describe(self, sql: str) -> tuple[Column, ...]: ...
 
     def load(self, frame: pa.Table, sql: str) -> int: ...
+
+    def alone(self) -> AbstractContextManager[None]: ...
 
     def transaction(self) -> AbstractContextManager[None]: ...
 

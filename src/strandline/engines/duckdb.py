@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ PARSED = 2_000
 ONE_THREAD_ROWS = range(10_000, 122_880)
 """Frames of so many rows are written by one thread. What several write is copied once more where it is
 less than a row group each, which takes twice as long; of fewer rows one vector is no work for several."""
+EFFORTLESS = ("BEGIN", "COMMIT", "ROLLBACK", "SET ")
+"""How statements begin that no thread could help with."""
 
 on_statement: Callable[[int, str], None] | None = None
 """Called before every statement with its number in this process: crash tests kill the process here."""
@@ -102,13 +105,40 @@ def first_line(error: Exception) -> str:
     return re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip().replace("\n", " ")
 
 
+@dataclass
+class Shared:
+    """What the connections to one database know of each other: who runs a statement, by how many threads."""
+
+    running: set[DuckDB] = field(default_factory=set)
+    narrowed: bool = False
+    usual: int = 0
+    """How many threads the database has where it is not narrowed; 0 before they were asked for."""
+
+    def narrow(self, asking: DuckDB) -> None:
+        """One thread from now on; not while another connection works, since threads end with their work."""
+        if self.narrowed or self.running - {asking}:
+            return
+        with asking.connection.cursor() as beside:  # the transaction may be an aborted one
+            self.usual = self.usual or beside.execute("SELECT current_setting('threads')").fetchall()[0][0]
+            beside.execute("SET threads = 1")
+        self.narrowed = True
+
+    def widen(self, asking: DuckDB) -> None:
+        """All threads again."""
+        with asking.connection.cursor() as beside:
+            beside.execute(f"SET threads = {self.usual}")
+        self.narrowed = False
+
+
 class DuckDB:
     """One DuckDB connection; all times are UTC."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, shared: Shared | None = None) -> None:
         self.connection = connection
+        self._shared = shared or Shared()
+        self._alone = False
         self._parsed = functools.lru_cache(PARSED)(connection.extract_statements)
         connection.execute("SET TimeZone = 'UTC'")
         # a progress bar of the database's own would go to standard output, among the data
@@ -123,6 +153,7 @@ class DuckDB:
         return self._run(sql, parameters).fetchall()
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        self._begin(sql)
         try:
             found = self.connection.sql(sql, params=list(parameters) or None)
             types = [str(t) for t in found.types]
@@ -131,6 +162,8 @@ class DuckDB:
             return self._narrowed(sql, found.columns, types)
         except duckdb.Error as error:
             raise EngineError(first_line(error), hint="correct the query.", cause=error) from error
+        finally:
+            self._shared.running.discard(self)
 
     def _narrowed(self, sql: str, names: Sequence[str], types: Sequence[str]) -> pa.Table:
         """128-bit integers as DECIMAL(38,0), or as text where one has 39 digits: never as floating point."""
@@ -147,7 +180,7 @@ class DuckDB:
         """Run `sql` with the frame readable as `incoming`, without copying it."""
         try:
             self.connection.register("incoming", frame)
-            with self._threads_for(frame.num_rows):
+            with self.alone() if frame.num_rows in ONE_THREAD_ROWS else contextlib.nullcontext():
                 return self.execute(sql)
         except duckdb.Error as error:
             raise EngineError(first_line(error), hint="begin a new batch.", cause=error) from error
@@ -157,18 +190,18 @@ class DuckDB:
                 self.connection.unregister("incoming")
 
     @contextlib.contextmanager
-    def _threads_for(self, rows: int) -> Iterator[None]:
-        """Few threads for few rows. They are set beside the transaction, which may be aborted then."""
-        if rows not in ONE_THREAD_ROWS:
+    def alone(self) -> Iterator[None]:
+        """Run what is inside on this thread: small work is done before others have taken it over.
+
+        The other threads stay away until something else is to be run, for sending them away and calling
+        them each time costs more than they do.
+        """
+        before, self._alone = self._alone, True
+        self._shared.narrow(self)
+        try:
             yield
-            return
-        with self.connection.cursor() as beside:
-            usual = beside.execute("SELECT current_setting('threads')").fetchall()[0][0]
-            beside.execute("SET threads = 1")
-            try:
-                yield
-            finally:
-                beside.execute(f"SET threads = {usual}")
+        finally:
+            self._alone = before
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -184,7 +217,7 @@ class DuckDB:
 
     def reader(self) -> DuckDB:
         """A second connection to the same database that sees committed state only."""
-        return DuckDB(self.connection.cursor())
+        return DuckDB(self.connection.cursor(), self._shared)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, now that nobody waits."""
@@ -193,10 +226,17 @@ class DuckDB:
     def close(self) -> None:
         self.connection.close()
 
+    def _begin(self, sql: str) -> None:
+        """Others see that a statement runs; it has all threads where it may need them."""
+        self._shared.running.add(self)
+        if self._shared.narrowed and not self._alone and not sql.startswith(EFFORTLESS):
+            self._shared.widen(self)
+
     def _run(self, sql: str, parameters: Sequence[Any]) -> duckdb.DuckDBPyConnection:
         number = next(_numbers)
         if on_statement is not None:
             on_statement(number, sql)
+        self._begin(sql)
         try:
             statements = self._parsed(sql)
             run = statements[0] if len(statements) == 1 else sql
@@ -205,3 +245,5 @@ class DuckDB:
             raise EngineError(
                 first_line(error), hint="see the cause; nothing was committed.", cause=error
             ) from error
+        finally:
+            self._shared.running.discard(self)

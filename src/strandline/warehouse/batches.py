@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from strandline.warehouse import Warehouse
+
+SMALL_TABLE = 50_000
+"""Rows of a table that one thread reads anyway; of many more a plain model's query gains by several."""
 
 
 @dataclass
@@ -172,12 +176,28 @@ def naive(moment: datetime) -> datetime:
 
 def commit(b: OpenBatch) -> Run:
     """Apply, maintain and record; runs inside the warehouse's transaction."""
+    with b.warehouse.engine.alone() if small(b) else contextlib.nullcontext():
+        return apply_and_maintain(b)
+
+
+def small(b: OpenBatch) -> bool:
+    """Whether few rows meet small tables, so that handing work to other threads costs more than it is."""
+    wh = b.warehouse
+    if wh.inbox.rows > intake.FEW:
+        return False
+    read = {t for m in wh.held.models.values() for t in costs.outer_inputs(m)}
+    read |= {t.stored for t in wh.inbox.tables.values()}
+    return all(wh.held.costs.size(wh.engine, t) <= SMALL_TABLE for t in read)
+
+
+def apply_and_maintain(b: OpenBatch) -> Run:
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh.inbox.tables.values())
     follow_replaced_files(b)
     taken = [wh.inbox.resolve(t, wh.held.removed_columns(t), maintain.BULK_ROWS) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh.inbox.tables.clear()
+    wh.inbox.rows = 0
     change = maintain.Change(shared=wh.held.shared())
     for table, took in zip(waiting, taken, strict=True):
         change.add(table.stored, took.run.inserted, took.run.deleted)

@@ -167,10 +167,13 @@ class Costs:
 
     def rows(self, engine: Engine, model: ModelDefinition) -> int:
         """Rows of what a model reads, its own stages left out."""
-        for table in outer_inputs(model):
-            if table not in self._sizes:
-                self._sizes[table] = engine.execute(f"SELECT count(*) FROM {stored(table)}")
-        return sum(self._sizes[t] for t in outer_inputs(model))
+        return sum(self.size(engine, table) for table in outer_inputs(model))
+
+    def size(self, engine: Engine, table: str) -> int:
+        """Rows of a stored table."""
+        if table not in self._sizes:
+            self._sizes[table] = engine.execute(f"SELECT count(*) FROM {stored(table)}")
+        return self._sizes[table]
 
     def follow(self, change: Change, tables: Iterable[str]) -> None:
         """These tables' rows, from what was done to them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class Inbox:
     """Tables with rows that wait, by lower-case name."""
     calls: int = 0
     """How often rows were given: the last row of a key wins."""
+    rows: int = 0
+    """How many rows were given since the last batch, or somewhat more."""
     written: dict[str, int] = field(default_factory=dict)
     """How many rows are in their table already, by its lower-case name: see `straight`."""
 
@@ -56,7 +59,11 @@ class Inbox:
         try:
             for rows, op in frames:
                 self.calls += 1
-                intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
+                with self.engine.alone() if rows.num_rows <= intake.FEW else contextlib.nullcontext():
+                    count = intake.stage(
+                        self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines
+                    )
+                self.rows += count
         except StrandlineError:
             # all of a call or nothing: what its first frame left waiting goes again
             intake.forget_since(self.engine, table, first)
@@ -77,6 +84,7 @@ class Inbox:
         count = straight.write(self.engine, table, rows, before, file_id=file_id, lines=lines)
         if count:
             self.written[name], self.tables[name] = before + count, table
+            self.rows += count
 
     def _let_wait(self, table: TableDefinition) -> None:
         """What was written straight waits from now on, before what comes next."""
@@ -99,7 +107,7 @@ class Inbox:
     def retract_file(self, table: TableDefinition, file_id: int) -> None:
         """Let deletions wait for the rows a file brought that are still its own."""
         self._let_wait(table)
-        intake.retract_file(self.engine, table, file_id)
+        self.rows += intake.retract_file(self.engine, table, file_id)
         self.tables[table.name.lower()] = table
 
     def bring_back(

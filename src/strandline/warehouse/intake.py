@@ -36,6 +36,8 @@ from strandline.warehouse.numbers import first_number, fresh_identity
 
 RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
 """Key types whose ranges are compared by zone maps."""
+FEW = 2_048
+"""Rows for which one thread is enough, and one look from here: a vector of DuckDB's."""
 HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
 
 
@@ -283,14 +285,27 @@ class Facts:
 
 
 def facts_of(engine: Engine, table: TableDefinition) -> Facts:
-    """Look at the waiting rows once."""
-    first = quote(table.key[0]) if table.key else "NULL"
-    keys = f"count(DISTINCT {identity(table)})" if table.key else "count(*)"
-    counted = (
-        f"count(*), {keys}, count(*) FILTER (WHERE _op < 0), min({first})::VARCHAR, max({first})::VARCHAR, "
-        "count(*) FILTER (WHERE _op < 0 AND _file IS NOT NULL), min(_file), max(_file)"
+    """Look at the waiting rows; more than once only where that can tell more."""
+    waiting, first = Incoming(table).waiting, quote(table.key[0]) if table.key else "NULL"
+    looks = (
+        f"count(*), sum(_op)::BIGINT, min({first})::VARCHAR, max({first})::VARCHAR, min(_file), max(_file)"
     )
-    return Facts(*engine.rows(f"SELECT {counted} FROM {Incoming(table).waiting}")[0])
+    rows, ops, least, greatest, old, new = engine.rows(f"SELECT {looks} FROM {waiting}")[0]
+    deletions = (rows - ops) // 2 if rows else 0
+    keys = distinct_keys(engine, table, rows) if table.key else rows
+    taken_back = f"SELECT count(*) FROM {waiting} WHERE _op < 0 AND _file IS NOT NULL"
+    retractions = engine.execute(taken_back) if deletions and old is not None else 0
+    return Facts(rows, keys, deletions, least, greatest, retractions, old, new)
+
+
+def distinct_keys(engine: Engine, table: TableDefinition, rows: int) -> int:
+    """How many of the waiting rows' keys differ; few are told apart here, which is quicker."""
+    if rows < 2:
+        return rows
+    source = f"FROM {Incoming(table).waiting}"
+    if rows <= FEW:
+        return len(set(engine.rows(f"SELECT {identity(table)} {source}")))
+    return engine.execute(f"SELECT count(DISTINCT {identity(table)}) {source}")
 
 
 def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> Intake:
