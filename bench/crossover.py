@@ -13,6 +13,7 @@ the rows in costs is the same for all three and counted in all. Medians of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -27,6 +28,8 @@ import duckdb
 from picture import picture
 
 import strandline as sl
+from strandline.warehouse.batches import SMALL_TABLE
+from strandline.warehouse.intake import FEW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,20 +140,23 @@ def warehouse(
     return wh
 
 
-def recomputed(wh: sl.Warehouse, shape: Shape) -> None:
-    """What one would do without: every model as one statement, in one transaction."""
-    with wh.engine.transaction():
+def recomputed(wh: sl.Warehouse, shape: Shape, alone: bool) -> None:
+    """What one would do without: every model as one statement, in one transaction.
+
+    On one thread where the rows were taken in so, for setting them takes time.
+    """
+    with wh.engine.alone() if alone else contextlib.nullcontext(), wh.engine.transaction():
         for name, sql in shape.models:
             wh.engine.execute(f"CREATE OR REPLACE TABLE main.{name} AS {sql}")
 
 
-def refreshed(wh: sl.Warehouse, mode: str, shape: Shape, change: pa.Table) -> tuple[float, str]:
+def refreshed(wh: sl.Warehouse, mode: str, shape: Shape, change: pa.Table, small: bool) -> tuple[float, str]:
     """Seconds, and what was done."""
     started = time.perf_counter()
     wh.apply("events", change)
     run = wh.refresh()
     if mode == "full":
-        recomputed(wh, shape)
+        recomputed(wh, shape, small and change.num_rows <= FEW)
         return time.perf_counter() - started, "full"
     seconds = time.perf_counter() - started
     anew = sum(m.strategy == "full" for m in run.models)
@@ -172,7 +178,7 @@ def cells(shape: Shape, rows: int, shares: list[float], repeat: int) -> Iterator
                 number += 1
                 change = events(con, shape, rows, ids(rows, changed, number), number)
                 for mode, wh in held.items():
-                    took, done = refreshed(wh, mode, shape, change)
+                    took, done = refreshed(wh, mode, shape, change, rows <= SMALL_TABLE)
                     if turn:
                         seconds[mode].append(took)
                         picks += [done] if mode == "chosen" else []

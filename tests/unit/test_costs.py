@@ -50,6 +50,19 @@ def test_a_change_far_smaller_than_any_seen_is_tried() -> None:
     assert filled(one, rows=100).way == "refresh"
 
 
+def test_far_above_what_was_seen_the_growth_so_far_goes_on() -> None:
+    """1,000 rows took a tenth more than 100: 50,000 are tried, though one of 10,000 alone says nothing."""
+    slowly = ran(ran(known(), 100, False, 0.20), 1_000, False, 0.22)
+    assert filled(slowly, rows=50_000).way == "refresh"
+    in_proportion = ran(ran(known(), 100, False, 0.02), 1_000, False, 0.2)
+    assert filled(in_proportion, rows=50_000).way == "fill"
+    assert filled(ran(known(), 1_000, False, 0.2), rows=300_000).way == "fill"
+
+
+def test_time_too_short_to_measure_is_no_error() -> None:
+    assert filled(ran(ran(known(), 100, False, 0.0), 1_000, False, 0.0), rows=50_000).way == "refresh"
+
+
 def test_removed_rows_are_counted_apart() -> None:
     one = ran(known(), 1_000, True, 5.0)
     assert filled(one, rows=1_000, removing=True).way == "fill"

@@ -41,6 +41,9 @@ FADING = 0.99
 """With every fill that much less is believed of refreshes: things change, and are tried again."""
 LEAST = 0.003
 """Seconds that a stage's refresh takes at least."""
+NO_TIME = 1e-6
+LEAST_POWER = 0.3
+"""Ten times the rows take at least twice the time, however little more the last ten times took."""
 REMEMBERED = 3
 
 Way = Literal["refresh", "fill", "plain"]
@@ -133,7 +136,8 @@ class Known:
 def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least: float) -> float:
     """Seconds for so many rows, by what was seen of fewer and of more.
 
-    Far below and far above all that was seen, rows alone decide: so that such a refresh is tried.
+    Far below all that was seen, rows alone decide, so that such a refresh is tried; far above it, what a
+    single size cost says nothing, and that of two how much more it becomes.
     """
     below = [p for p in points if p[0] <= rows]
     above = [p for p in points if p[0] >= rows]
@@ -144,9 +148,11 @@ def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least
     if above:
         far, longer = above[0]
         return took + (longer - took) * (rows - near) / max(1, far - near)
-    fixed = min(seconds for _, seconds in points)
-    expected = fixed + (took - fixed) * rows / near
-    return max(unseen, expected) if rows > 4 * near else expected
+    if len(below) == 1:
+        return max(unseen, took) if rows > 4 * near else took
+    fewer, less = below[-2]
+    power = math.log(max(took, NO_TIME) / max(less, NO_TIME)) / math.log(near / fewer)
+    return took * (rows / near) ** min(1.0, max(LEAST_POWER, power))
 
 
 class Costs:
