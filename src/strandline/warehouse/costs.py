@@ -152,7 +152,8 @@ def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least
         return max(unseen, took) if rows > 4 * near else took
     fewer, less = below[-2]
     power = math.log(max(took, NO_TIME) / max(less, NO_TIME)) / math.log(near / fewer)
-    return took * (rows / near) ** min(1.0, max(LEAST_POWER, power))
+    grown: float = (rows / near) ** min(1.0, max(LEAST_POWER, power))
+    return took * grown
 
 
 class Costs:
