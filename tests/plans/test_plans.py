@@ -34,8 +34,9 @@ from strandline.compiler import relations as r
 from strandline.compiler.binding import Lowered
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import source_table
+from strandline.compiler.parsing import parse
 from strandline.compiler.passes.prune import prune
-from strandline.compiler.qualify import parse, qualified
+from strandline.compiler.qualify import qualified
 from strandline.compiler.text import DIALECT
 from strandline.schema import StrategyName
 

@@ -17,6 +17,7 @@ from strandline.compiler.copies import numbered
 from strandline.compiler.delicate import mark
 from strandline.compiler.lowering import lower_query
 from strandline.compiler.names import stage_table
+from strandline.compiler.parsing import parse
 from strandline.compiler.passes.late_lookups import late_lookups
 from strandline.compiler.passes.lift_projections import lift_projections
 from strandline.compiler.passes.merge_projections import merge_projections
@@ -26,7 +27,7 @@ from strandline.compiler.passes.push_filters import push_filters
 from strandline.compiler.passes.split_distinct import split_distinct
 from strandline.compiler.passes.top_k import top_k
 from strandline.compiler.plan import Output, Plan, Stage
-from strandline.compiler.qualify import parse, qualified
+from strandline.compiler.qualify import qualified
 from strandline.compiler.reject import UnsupportedError, reject_volatile
 from strandline.compiler.stages import cut
 from strandline.compiler.text import DIALECT

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import OptimizeError, SqlglotError
+from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
@@ -15,13 +14,13 @@ from strandline.compiler.asof import common_table, one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.free import leaves
 from strandline.compiler.inferring import inferred
-from strandline.compiler.pivot import as_select, without_pivots
+from strandline.compiler.parsing import refuse_loose_arrows
+from strandline.compiler.pivot import without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
-from strandline.compiler.subscripts import as_written
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.compiler.using import mark_using, mend_using
-from strandline.errors import ParseError, RejectedError, UnknownNameError, nearest
+from strandline.errors import RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
 MADE_UP = frozenset({"range", "generate_series", "generateseries", "unnest", "explode", "values"})
@@ -31,22 +30,6 @@ VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
 RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 
 
-def parse(sql: str, dialect: str) -> exp.Query:
-    """One SELECT (or set operation) from text; errors carry line and column."""
-    try:
-        trees = [t for t in sqlglot.parse(sql, dialect=dialect) if t is not None]
-    except SqlglotError as error:
-        detail = getattr(error, "errors", [{}])[:1]
-        at = f" at line {detail[0].get('line')}, column {detail[0].get('col')}" if detail else ""
-        text = detail[0].get("description", str(error)) if detail else str(error)
-        text = text.partition(" but got <Token")[0]  # the parser's own objects tell nobody anything
-        raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
-    whole = [as_select(t) for t in trees]
-    if len(whole) != 1 or not isinstance(whole[0], exp.Query):
-        raise ParseError("a model is exactly one SELECT statement", hint="write one SELECT per model.")
-    return as_written(whole[0], dialect)
-
-
 def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     """Names resolved, stars and USING expanded, types annotated, ties broken."""
     check_tables(query, catalog)
@@ -54,6 +37,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     types = {r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()}
     schema: dict[str, object] = {**types}
     try:
+        refuse_loose_arrows(asked)
         known = partial(spelled_columns, catalog=catalog)
         without_pivots(asked, known)
         without_columns(asked, known)

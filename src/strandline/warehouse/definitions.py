@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from dataclasses import replace as evolve
 
-import sqlglot
-
 from strandline.compiler import Catalog, Plan, Readable, SourceColumn
 from strandline.compiler.names import HIDDEN, RID, source_table
+from strandline.compiler.parsing import statements
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.text import DIALECT
 from strandline.errors import SchemaError, UnknownNameError, nearest
@@ -94,7 +93,7 @@ class ModelDefinition:
     def readable(self) -> Readable:
         """For the compiler: a plain model has its state built before anything is made that reads it."""
         cols = tuple(SourceColumn(n, s, t) for n, s, t in self.columns)
-        where = as_written(sqlglot.parse_one(self.where, dialect=DIALECT), DIALECT) if self.where else None
+        where = as_written(statements(self.where)[0], DIALECT) if self.where else None
         return Readable(self.name, cols, self.table, self.ids, self.unique, where)
 
 

@@ -22,15 +22,17 @@ READS = ("SELECT", "WITH", "FROM", "DESCRIBE", "SHOW", "SUMMARIZE")
 
 def refuse_writing(text: str) -> None:
     """Raises UsageError for anything but one statement that only reads."""
-    import sqlglot
     from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    from strandline.compiler.parsing import statements
 
     begins = text.split(maxsplit=1)[0].upper() if text.split() else "nothing"
     try:
-        parsed = [t for t in sqlglot.parse(text, dialect="duckdb") if t is not None]
+        parsed = statements(text)
         kinds = (exp.Query, exp.Describe, exp.Show, exp.Summarize)
         reads, count = len(parsed) == 1 and isinstance(parsed[0], kinds), len(parsed)
-    except sqlglot.errors.SqlglotError:  # the engine knows more: it says what is wrong
+    except SqlglotError:  # the engine knows more: it says what is wrong
         reads, count = begins in READS[:4], 1
     if reads:
         return

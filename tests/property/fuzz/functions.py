@@ -23,6 +23,7 @@ STR = {
         "md5({})",
         "({} || '!')[1:2]",
         "json_object('k', {})::JSON->>'$.k'",
+        "coalesce(json_object('k.l', {})->>'k.l', '-')",
         "struct_pack(a := {}).a",
         "list_value({}, 'z')[1]",
         "string_split({}, ' ')[1]",
