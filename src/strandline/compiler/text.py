@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from strandline.compiler.names import BATCH
 from strandline.compiler.relations import Order, quote
+from strandline.compiler.trees import copy_of
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -34,7 +35,7 @@ class Step:
 
 def sql(expr: exp.Expr) -> str:
     """A user expression as text of the dialect."""
-    return expr.sql(dialect=DIALECT)
+    return copy_of(expr).sql(dialect=DIALECT, copy=False)
 
 
 def stored(table: str) -> str:
