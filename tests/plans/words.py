@@ -119,6 +119,12 @@ def stage_lines(stage: Stage) -> Iterator[str]:
     if stage.back:
         strict = ", peers of its last row are late" if stage.strict else ""
         yield f"  head     the last {stage.back} of each partition, {stage.open} of them open{strict}"
+    for near in stage.near:
+        back, ahead = (
+            f"{where} {offset}" if offset else ""
+            for where, offset in (("back", near.back), ("ahead", near.ahead))
+        )
+        yield f"  near     {' '.join(part for part in (near.kind, back, ahead) if part)}"
     for look in stage.lookups:
         yield f"  lookup   {look.scan.table} on {text(look.on)}"
     if stage.stored_post:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as evolve
 
 from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.frames import Reach, head_function, reaches, seeded
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over, partition
-from strandline.compiler.plan import Stage
+from strandline.compiler.placing import placed, row_distance
+from strandline.compiler.plan import FAR, Stage
 from strandline.compiler.text import bucket, listed, ordering, sql
 
 
@@ -36,7 +38,9 @@ class Seeded:
 
 RUNNING = {
     "row_number": Seeded("1", "sum({s}) OVER ({w})::BIGINT"),
-    "count": Seeded("CASE WHEN {x} IS NOT NULL AND {if} THEN 1 ELSE 0 END", "sum({s}) OVER ({w})::BIGINT"),
+    "count": Seeded(
+        "CASE WHEN {x} IS NOT NULL AND {if} THEN 1 ELSE 0 END", "coalesce(sum({s}) OVER ({w}), 0)::BIGINT"
+    ),
     "sum": Seeded("CASE WHEN {if} THEN {x} END", "sum({s}) OVER ({w})"),
     "min": Seeded("CASE WHEN {if} THEN {x} END", "min({s}) OVER ({w})"),
     "max": Seeded("CASE WHEN {if} THEN {x} END", "max({s}) OVER ({w})"),
@@ -69,7 +73,8 @@ def carried_rows(stage: Stage, fresh: str, old: str, *, again: bool = False) -> 
     for level in window.stack:
         rows = continued_level(stage, level, how, rows, again)
     key = bucket(window.partition)
-    return f"SELECT {listed([*below, *computed])}, {key} AS _k, _was{distance(stage)} FROM ({rows}) AS u"
+    found = f"SELECT {listed([*below, *computed])}, {key} AS _k, _was{distance(stage)} FROM ({rows}) AS u"
+    return placed(stage, found)
 
 
 def continued_level(
@@ -81,7 +86,7 @@ def continued_level(
         how = reaches[f.name]
         assert isinstance(how, Reach)
         if how.running in RUNNING:
-            either = f"CASE WHEN _fresh THEN {fresh_seed(f, how)} ELSE {old_seed(f, how)} END"
+            either = f"CASE WHEN _fresh THEN {fresh_seed(f, how)} ELSE {old_seed(stage, f, how)} END"
             seeds.append(f"{either} AS {seed(f)}")
         values.append(f"{continued(stage, f, how, again)} AS {r.quote(f.name)}")
     outs = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in level.outs]
@@ -95,10 +100,20 @@ def continued(stage: Stage, f: r.Out, how: Reach, again: bool) -> str:
     """One function's value for every row of heads ∪ new rows."""
     if not how.running and again:
         return over(stage, f)
-    if not how.running:
-        open_rows = f"_was > {how.ahead}" if how.ahead else "TRUE"
-        return f"CASE WHEN NOT _fresh AND {open_rows} THEN {was(f)} ELSE {over(stage, f)} END"
-    return f"CASE WHEN NOT _fresh THEN {was(f)} ELSE {VALUES.get(how.running, over_seeds)(stage, f, how)} END"
+    value = VALUES.get(how.running, over_seeds)(stage, f, how) if how.running else over(stage, f)
+    return f"CASE WHEN NOT _fresh{closed(stage, how)} THEN {was(f)} ELSE {value} END"
+
+
+def closed(stage: Stage, how: Reach) -> str:
+    """Which rows of the head keep the function's value: all but those that a new row can change.
+
+    Where it runs, the rows whose frames do not reach the seed: others may be open for another function.
+    """
+    if how.near is not None and how.running:
+        return f" AND NOT coalesce(bool_or(_was = 1) OVER ({frame(stage, how)}), FALSE)"
+    if how.near is not None:
+        return f" AND _was >= {FAR}"
+    return f" AND _was > {how.ahead}" if how.ahead else ""
 
 
 def seed(f: r.Out) -> str:
@@ -117,8 +132,18 @@ def fresh_seed(f: r.Out, how: Reach) -> str:
     return RUNNING[how.running].fresh.format_map({"x": f"({arg})", "if": f"({condition(f)})"})
 
 
-def old_seed(f: r.Out, how: Reach) -> str:
-    """The value so far, in the head's last row (in all of its rows where the first one counts)."""
+def old_seed(stage: Stage, f: r.Out, how: Reach) -> str:
+    """The value so far, in the head's last row (in all of its rows where the first one counts).
+
+    Where the frame ends before the row, the last row's value is that of the row where its frame ended;
+    the rows after that have not been in it yet.
+    """
+    if how.end.endswith("PRECEDING"):
+        at, last_one = row_distance(stage), f"CASE WHEN _was = 1 THEN {was(f)} END"
+        so_far = f"any_value({last_one}) OVER ({partition(stage).strip()})"
+        return (
+            f"CASE WHEN {at} < {how.back} THEN {fresh_seed(f, how)} WHEN {at} = {how.back} THEN {so_far} END"
+        )
     if RUNNING[how.running].every:
         return was(f)
     return f"CASE WHEN _was = 1 THEN {was(f)} END"
@@ -134,14 +159,21 @@ def condition(f: r.Out) -> str:
 
 def over_seeds(stage: Stage, f: r.Out, how: Reach) -> str:
     """A running function over its seeds."""
-    return RUNNING[how.running].value.format(s=seed(f), w=frame(stage, how))
+    value = RUNNING[how.running].value.format(s=seed(f), w=frame(stage, how))
+    call, _, _ = head_function(f)
+    default = call.args.get("default")
+    if default is None:
+        return value
+    # lag() itself brings it into the type of the values
+    nothing = f"lag({sql(call.this)}, {FAR}, {sql(default)}) OVER ({partition(stage).strip()})"
+    return f"coalesce({value}, {nothing})"
 
 
 def average(stage: Stage, f: r.Out, how: Reach) -> str:
     """From the hidden sum and count."""
     parts = {o.name: o for o in operator(stage).computed}
     total, count = (
-        over_seeds(stage, parts[f"{f.name}.{n}"], Reach(n, peers=how.peers)) for n in ("sum", "count")
+        over_seeds(stage, parts[f"{f.name}.{n}"], evolve(how, running=n)) for n in ("sum", "count")
     )
     return f"CASE WHEN {count} > 0 THEN ({total})::DOUBLE / ({count}) END"
 
@@ -181,10 +213,10 @@ VALUES: dict[str, Callable[[Stage, r.Out, Reach], str]] = {
 
 
 def frame(stage: Stage, how: Reach) -> str:
-    """From the partition's start to the current row (with its peers where they belong together)."""
+    """From the partition's start to where the function's frame ends; RANGE where peers belong together."""
     window = operator(stage)
-    if how.peers:
-        rows, order = "RANGE", ordering(window.order)
+    if how.peers or how.near is not None:
+        rows, order = how.near.kind if how.near is not None else "RANGE", ordering(window.order)
     else:
         rows, order = "ROWS", ordering(window.order + window.ties, last_resort(stage))
-    return f"{partition(stage)}ORDER BY {order} {rows} BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    return f"{partition(stage)}ORDER BY {order} {rows} BETWEEN UNBOUNDED PRECEDING AND {how.end}"

@@ -39,7 +39,7 @@ def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]
     """Only rows whose values really changed are deleted and written; counts are named after `when`."""
     cols, table = listed(columns(stage)), stage.table
     old, new, stay = scratch(table, "old"), scratch(table, "new"), scratch(table, "stay")
-    closed = f" WHERE _back > {stage.open}" if stage.open else ""
+    closed = f" WHERE _back > {stage.open_to}" if stage.open_to else ""
     now = f"SELECT {cols} FROM {after}{closed}"
     exact = exactly(stage, columns(stage))
     both = f"SELECT {exact} FROM {before} INTERSECT SELECT {exact} FROM {after}{closed}"
@@ -61,9 +61,9 @@ def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]
 def heads_again(stage: Stage, after: str, when: tuple[str, ...]) -> list[Step]:
     """The recomputed partitions' last rows become their heads (the old ones are gone already)."""
     cols, table = listed(columns(stage)), stage.table
-    opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open}"
+    opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open_to}"
     kept = listed([*head_columns(stage), "_back"])
     return [
-        Step(write(head(stage), kept, after, f"_back <= {stage.back}"), when=when),
+        Step(write(head(stage), kept, after, f"_back <= {stage.held_to}"), when=when),
         Step(f"INSERT INTO {plus(table)} ({cols}) {opened}", "plus", (*when, "shared")),
     ]

@@ -46,7 +46,7 @@ def lookup_steps(
     for place, where in ((history, "_back = 0"), (head, "_back > 0")):
         if place:
             steps += rewrite(stage, place, where, every if place == head else columns)
-    published = f"_back <= {stage.open}"
+    published = f"_back <= {stage.open_to}"
     for target, rows, name in ((minus(table), old, "minus"), (plus(table), new, "plus")):
         insert = f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {rows} WHERE {published}"
         steps.append(Step(insert, name, ("shown+", "shared")))

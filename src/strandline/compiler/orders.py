@@ -7,7 +7,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.plan import Stage
 from strandline.compiler.qualify import needs_total
-from strandline.compiler.text import listed, ordering, sql
+from strandline.compiler.text import listed, ordering, precedes, sql
 from strandline.compiler.trees import has
 
 
@@ -52,6 +52,19 @@ def late_order(stage: Stage) -> list[r.Order]:
     return list(operator(stage).order) if stage.strict else full_order(stage)
 
 
+def behind(stage: Stage, f: str, h: str) -> str:
+    """True where row `f` does not come after row `h`, the last one of the head."""
+    if loose(stage):
+        return precedes(f, h, operator(stage).order)
+    return f"NOT ({precedes(h, f, late_order(stage))})"
+
+
+def loose(stage: Stage) -> bool:
+    """A row that ties with the head's last row may come: no function looks at the order among peers."""
+    functions = (f for level in operator(stage).stack for f in level.functions)
+    return bool(stage.near) and not stage.strict and not any(needs_ids(f) for f in functions)
+
+
 def full_order(stage: Stage) -> list[r.Order]:
     """The whole order by which no two rows are equal: the user's, its tie-breakers, identities at last."""
     terms = [*operator(stage).order, *operator(stage).ties]
@@ -73,7 +86,7 @@ def order_for(stage: Stage, function: r.Out) -> tuple[r.Order, ...]:
 
 def distance(stage: Stage) -> str:
     """`_back`: 1 for the last row of a partition, 2 for the one before …"""
-    if not stage.back:
+    if not stage.back or stage.near:
         return ""
     window = operator(stage)
     by = partition(stage)

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from strandline.compiler import relations as r
+from strandline.compiler.frames import Near
 from strandline.schema import StrategyName
 
 if TYPE_CHECKING:
     from sqlglot import exp
+
+
+FAR = 1_000_000_000_000
+"""Where `near` frames decide, `_back` of closed rows in the head is above this, of all before above twice."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,22 @@ class Stage:
     """Of those, rows whose values later rows can still change; they are read from the head."""
     strict: bool = False
     """A row that ties with the head's last row is late (peers matter)."""
+    near: tuple[Near, ...] = ()
+    """Frames that reach by order value or peer group: rows in their reach are held and open as well."""
     unread: frozenset[str] = frozenset()
     """Columns that nothing reads from history: the head alone keeps them."""
     delicate: tuple[tuple[str, str], ...] = ()
     """Stored columns whose values may be equal and not the same, with what tells them apart."""
+
+    @property
+    def held_to(self) -> int:
+        """Rows with `_back` up to this are in the head."""
+        return 2 * FAR - 1 if self.near else self.back
+
+    @property
+    def open_to(self) -> int:
+        """Rows with `_back` up to this can still change."""
+        return FAR - 1 if self.near else self.open
 
     @property
     def raw(self) -> tuple[str, ...]:

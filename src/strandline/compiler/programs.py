@@ -58,19 +58,19 @@ def create(stage: Stage) -> list[str]:
     history, head = halves.history(stage), halves.head(stage)
     kept = listed([*halves.head_columns(stage), "_back"])
     published = f"SELECT {cols}, _batch FROM {history}"
-    if stage.open:
-        published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open}"
-    if not stage.open and not stage.unread:
+    if stage.open_to:
+        published += f" UNION ALL SELECT {cols}, _batch FROM {head} WHERE _back <= {stage.open_to}"
+    if not stage.open_to and not stage.unread:
         return [
             f"CREATE TABLE {history} AS SELECT {kept}, {batch()} FROM ({fill(stage)}) AS f",
-            f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.back}",
+            f"CREATE TABLE {head} AS SELECT * FROM {history} WHERE _back <= {stage.held_to}",
             f"CREATE VIEW {stored(stage.table)} AS {published}",
         ]
     # divided while written: deleting from a table made in the same transaction would log all of it;
     # what is stored beside the functions is made then, so that fewer columns are written twice
     whole = scratch(stage.table, "whole")
-    closed = finish(stage, f"SELECT * FROM {whole} WHERE _back > {stage.open}")
-    last = finish(stage, f"SELECT * FROM {whole} WHERE _back <= {stage.back}")
+    closed = finish(stage, f"SELECT * FROM {whole} WHERE _back > {stage.open_to}")
+    last = finish(stage, f"SELECT * FROM {whole} WHERE _back <= {stage.held_to}")
     return [
         make(whole, window.evaluated_input(stage)),
         f"CREATE TABLE {history} AS SELECT {cols}, {batch()} FROM ({closed}) AS h",

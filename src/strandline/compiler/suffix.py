@@ -22,14 +22,19 @@ LONG = 20_000
 
 def long_buckets(stage: Stage, late: str) -> list[Step]:
     """Long ones among the late buckets, taken out of them; the stored rows' places in all of them."""
-    places, long = scratch(stage.table, "places"), scratch(stage.table, "long")
-    stored = f"SELECT rowid AS _row, _k FROM {history(stage)} WHERE _k IN (SELECT _k FROM {late})"
-    counted = f"SELECT _k FROM {places} GROUP BY _k HAVING count(*) > {LONG}"
+    long = scratch(stage.table, "long")
+    counted = f"SELECT _k FROM {scratch(stage.table, 'places')} GROUP BY _k HAVING count(*) > {LONG}"
     return [
-        Step(make(places, stored), when=("late",)),
+        places(stage, late),
         Step(make(long, counted), "long", ("late",)),
         Step(f"DELETE FROM {late} WHERE _k IN (SELECT _k FROM {long})", "-late", ("long",)),
     ]
+
+
+def places(stage: Stage, late: str) -> Step:
+    """Where the late buckets' closed rows lie."""
+    stored = f"SELECT rowid AS _row, _k FROM {history(stage)} WHERE _k IN (SELECT _k FROM {late})"
+    return Step(make(scratch(stage.table, "places"), stored), when=("late",))
 
 
 def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
@@ -38,8 +43,8 @@ def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
     before, after = scratch(stage.table, "long before"), scratch(stage.table, "long after")
     wanted = f"rowid IN (SELECT _row FROM {line} WHERE _row IS NOT NULL)"
     found = f"SELECT {listed(columns(stage))}, rowid AS _row FROM {history(stage)} WHERE {wanted}"
-    changing = f"{rows} AS s JOIN {line} AS l ON s._row = l._row WHERE l._back <= {stage.open}"
-    moved = f"(SELECT * FROM {after} WHERE coalesce(_was <= {stage.open}, TRUE))"
+    changing = f"{rows} AS s JOIN {line} AS l ON s._row = l._row WHERE l._back <= {stage.open_to}"
+    moved = f"(SELECT * FROM {after} WHERE coalesce(_was <= {stage.open_to}, TRUE))"
     when = ("long",)
     return [
         Step(make(firsts, first_changes(stage, come, gone)), when=when),
@@ -114,9 +119,9 @@ def in_line(stage: Stage, come: str, gone: str, firsts: str) -> str:
 def stored(stage: Stage, gone: str) -> str:
     """All stored rows of the long buckets: of history just what tells their place; `_gone` if removed."""
     parts = [f"SELECT {listed(place(stage))}, _k, rowid AS _row FROM {history(stage)} WHERE {in_long(stage)}"]
-    if stage.open:
+    if stage.open_to:
         kept = listed([*r.columns(stage.input), *seeds(stage)])
-        heads = f"{long_heads(stage)} AND _back <= {stage.open}"
+        heads = f"{long_heads(stage)} AND _back <= {stage.open_to}"
         parts.append(f"SELECT {kept}, _k, NULL::BIGINT AS _row FROM {heads}")
     matched = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     lost = f"EXISTS (SELECT 1 FROM {gone} AS g WHERE {matched})" if gone else "FALSE"
@@ -159,8 +164,8 @@ def evaluated_suffix(stage: Stage, come: str, line: str, rows: str) -> str:
     kept = listed([*r.columns(stage.input), *carried])
     joined = f"{rows} AS s JOIN (SELECT _row, _back, _gone FROM {line}) AS l ON s._row = l._row"
     source = f"SELECT {kept}, _back, _gone FROM {joined}"
-    if come or stage.open:
-        aside = listed([*r.columns(stage.input), *(carried if stage.open else [])])
+    if come or stage.open_to:
+        aside = listed([*r.columns(stage.input), *(carried if stage.open_to else [])])
         source += f" UNION ALL BY NAME SELECT {aside}, _back, _gone FROM {line} WHERE _row IS NULL"
     fresh = f"SELECT {below} FROM ({source}) AS a WHERE _back = 0 AND NOT _gone"
     old = f"SELECT {kept}, _back FROM ({source}) AS b WHERE _back > 0"

@@ -30,10 +30,11 @@ from strandline.compiler.history import (
     write,
 )
 from strandline.compiler.lookups import lookup_steps
-from strandline.compiler.orders import distance, is_total, late_order, operator, over
+from strandline.compiler.orders import behind, distance, is_total, operator, over
 from strandline.compiler.passes.prune import prune
+from strandline.compiler.placing import placed
 from strandline.compiler.plan import Stage
-from strandline.compiler.suffix import long_buckets, redo_suffix
+from strandline.compiler.suffix import long_buckets, places, redo_suffix
 from strandline.compiler.text import (
     Step,
     bucket,
@@ -41,7 +42,6 @@ from strandline.compiler.text import (
     make,
     minus,
     plus,
-    precedes,
     same,
     scratch,
     sql,
@@ -64,9 +64,9 @@ def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
         strict = any(v.peers for v in found)
         reason = "every function continues from the partition's head"
         ahead = max([0, *(v.ahead for v in found)])
-        return Stage(
-            table, operator, below, "carry", reason, back=back, open=ahead, strict=strict, unread=unread
-        )
+        near = tuple(dict.fromkeys(v.near for v in found if v.near is not None))
+        carried = Stage(table, operator, below, "carry", reason, back=back, open=ahead, strict=strict)
+        return evolve(carried, near=near, unread=unread)
     calls = {f.name: sql(f.expr.this) for level in operator.stack for f in level.functions}
     why = "; ".join(sorted({f"{calls[n]}: {w}" for n, w in stuck.items()})) or "its head would be too long"
     hint = "put functions that look at the whole partition into a model of their own"
@@ -89,7 +89,7 @@ def hidden(operator: r.Window, level: r.Level) -> list[r.Out]:
         call, _, _ = head_function(f)
         if isinstance(call, exp.Rank) and operator.order:
             extra.append(r.Out(f"{f.name}.rows", rows_window(exp.Count(this=exp.Star(), big_int=True))))
-        elif isinstance(call, exp.Avg) and isinstance(reach(f, operator, False), Reach):
+        elif isinstance(call, exp.Avg) and continues(reach(f, operator, False)):
             for kind, name in ((exp.Sum, "sum"), (exp.Count, "count")):
                 inner = f.expr.copy()
                 found = inner.find(exp.Avg)
@@ -99,6 +99,11 @@ def hidden(operator: r.Window, level: r.Level) -> list[r.Out]:
                 found.replace(new)
                 extra.append(r.Out(f"{f.name}.{name}", inner))
     return extra
+
+
+def continues(how: Reach | str) -> bool:
+    """A function that goes on from its value so far."""
+    return isinstance(how, Reach) and bool(how.running)
 
 
 def rows_window(call: exp.Expr) -> exp.Window:
@@ -118,7 +123,7 @@ def evaluated(stage: Stage, source: str) -> str:
     names = listed([*r.columns(stage.input), *(o.name for level in below for o in level.computed)])
     functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in last.functions)
     outs = f"{names}{functions}, {bucket(window.partition)} AS _k{distance(stage)}"
-    return f"SELECT {outs} FROM ({source}) AS p"
+    return placed(stage, f"SELECT {outs} FROM ({source}) AS p")
 
 
 def evaluated_level(stage: Stage, level: r.Level, source: str) -> str:
@@ -177,7 +182,7 @@ def input_program(stage: Stage, changed: Changed, simple: bool) -> list[Step]:
         found = [Step(make(late, touched), "late", when)] if touched else []
         return [*steps, *found, *redo(stage, come, gone, late)]
     heads = scratch(table, "heads")
-    gives = "heads" if stage.open else "late"
+    gives = "heads" if stage.open_to else "late"
     return [
         *steps,
         *heads_of(stage, touched, heads, when),
@@ -185,10 +190,16 @@ def input_program(stage: Stage, changed: Changed, simple: bool) -> list[Step]:
         *([Step(make(minus(table), empty(stage)), when=(gives, "shared"))] if simple else []),
         *retire(stage, heads),
         *(carry(stage, come, heads, late, simple) if come else []),
-        *long_buckets(stage, late),
-        *redo_suffix(stage, come, gone),
+        *late_steps(stage, come, gone, late),
         *redo(stage, come, gone, late),
     ]
+
+
+def late_steps(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
+    """Where late partitions lie; of long ones just what follows the change is evaluated."""
+    if stage.near:
+        return [places(stage, late)]
+    return [*long_buckets(stage, late), *redo_suffix(stage, come, gone)]
 
 
 def heads_of(stage: Stage, touched: str, heads: str, when: tuple[str, ...]) -> list[Step]:
@@ -233,20 +244,21 @@ def removal(stage: Stage) -> r.Relation:
 def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
     """Buckets that lost a row, or gained one that does not come after their head's last row."""
     window = operator(stage)
-    after = precedes("h", "f", late_order(stage))
     matched = f"h._k = f._k AND {same(window.partition, 'h', 'f')}"
     last = f"{heads} AS h ON {matched} WHERE h._back = 1"
-    behind = f"SELECT f._k FROM {come} AS f JOIN {last} AND NOT ({after})"
+    early = f"SELECT f._k FROM {come} AS f JOIN {last} AND {behind(stage, 'f', 'h')}"
     lost = f"SELECT _k FROM {gone} AS g"
-    return " UNION ".join(text for text, rows in ((lost, gone), (behind, come)) if rows)
+    return " UNION ".join(text for text, rows in ((lost, gone), (early, come)) if rows)
 
 
 def retire(stage: Stage, heads: str) -> list[Step]:
     """The touched partitions' heads go; new ones are written from what is evaluated next."""
     cols = listed(columns(stage))
-    gone = f"INSERT INTO {minus(stage.table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open}"
+    gone = (
+        f"INSERT INTO {minus(stage.table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open_to}"
+    )
     out = Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",))
-    return [out, Step(gone, "minus", ("heads", "shared"))] if stage.open else [out]
+    return [out, Step(gone, "minus", ("heads", "shared"))] if stage.open_to else [out]
 
 
 def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[Step]:
@@ -255,7 +267,7 @@ def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[
     kept = listed([*head_columns(stage), "_back"])
     fresh, old = (f"SELECT i.* FROM {t} AS i ANTI JOIN {late} AS l ON i._k = l._k" for t in (come, heads))
     when = ("in+",)
-    was_open = f"coalesce(_was <= {stage.open}, TRUE)"
+    was_open = f"coalesce(_was <= {stage.open_to}, TRUE)"
     new = f"SELECT {cols} FROM {rows} WHERE {was_open}"
     added = f"INSERT INTO {plus(table)} ({cols}) {new}"
     handed = Step(added, "plus", ("carried", "shared"))
@@ -263,8 +275,8 @@ def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[
         handed = Step(make(plus(table), new), "plus", (*when, "shared"))
     return [
         Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
-        Step(write(history(stage), cols, rows, f"_back > {stage.open} AND {was_open}"), when=("carried",)),
-        Step(write(head(stage), kept, rows, f"_back <= {stage.back}"), when=("carried",)),
+        Step(write(history(stage), cols, rows, f"_back > {stage.open_to} AND {was_open}"), when=("carried",)),
+        Step(write(head(stage), kept, rows, f"_back <= {stage.held_to}"), when=("carried",)),
         handed,
         *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
     ]
@@ -281,10 +293,12 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
         # their places first: the bucket column alone is scanned
         where = f"SELECT rowid FROM {history(stage)} WHERE {in_late}"
     old = f"SELECT {cols}, rowid AS _row FROM {history(stage)} WHERE rowid IN ({where})"
-    old_heads = f"SELECT {below}, _k FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open}"
+    old_heads = (
+        f"SELECT {below}, _k FROM {scratch(table, 'heads')} WHERE {in_late} AND _back <= {stage.open_to}"
+    )
     removed = f"s._k = g._k AND {same(list(stage.ids), 's', 'g')}"
     own = listed(r.columns(stage.input), "s.")
-    left = [before, f"({old_heads})"] if stage.open else [before]
+    left = [before, f"({old_heads})"] if stage.open_to else [before]
     unless = f" ANTI JOIN {gone} AS g ON {removed}" if gone else ""
     stay = [f"SELECT {own} FROM {rows} AS s{unless}" for rows in left]
     fresh = [f"SELECT {below} FROM {come} AS c WHERE {in_late}"] if come else []

@@ -131,7 +131,10 @@ def _aggregate(gen: Gen, scope: Scope, spec: Spec) -> Col:
     if name == "bool_or":
         return Col(f"{rng.choice(('bool_or', 'bool_and'))}({rng.choice(scope.of('bool')).sql}){over}", "bool")
     column = rng.choice(scope.columns if name == "count" else scope.comparable() or scope.columns)
-    return Col(f"{name}({column.sql}){over}", "int" if name == "count" else column.kind, column.exact)
+    distinct = "DISTINCT " if name == "count" and gen.chance(0.2) else ""
+    return Col(
+        f"{name}({distinct}{column.sql}){over}", "int" if name == "count" else column.kind, column.exact
+    )
 
 
 def frame(gen: Gen, spec: Spec, *, values: bool = False) -> str:
@@ -161,21 +164,31 @@ def frame(gen: Gen, spec: Spec, *, values: bool = False) -> str:
 
 def _bounds(gen: Gen, unit: str, spec: Spec) -> str:
     rng = gen.rng
-    distance = {"dbl": "1.5", "ts": "INTERVAL 5 HOUR", "date": "INTERVAL 2 DAY", "int": "2", "dec": "1.5"}
-    near = str(rng.randint(1, 3)) if unit != "RANGE" else distance.get(spec.ranged or "", "")
+    near, far = _distances(gen, unit, spec)
     plain = ("UNBOUNDED PRECEDING", "CURRENT ROW", "UNBOUNDED FOLLOWING")
     pairs = [(plain[0], plain[1])] * 3 + [(plain[0], plain[2]), (plain[1], plain[2])]
     if near:
-        far = str(int(near) + 2) if unit != "RANGE" else near
         before, behind = f"{near} PRECEDING", f"{near} FOLLOWING"
         pairs += [(before, plain[1])] * 3 + [(before, behind), (plain[1], behind), (plain[0], behind)]
         pairs += [(before, plain[2]), (behind, plain[2])]
-        if unit != "RANGE":
-            pairs += [(f"{far} PRECEDING", f"{near} PRECEDING"), (f"{near} FOLLOWING", f"{far} FOLLOWING")]
-            pairs += [(plain[0], f"{near} PRECEDING")]
+        pairs += [(f"{far} PRECEDING", f"{near} PRECEDING"), (f"{near} FOLLOWING", f"{far} FOLLOWING")]
+        pairs += [(plain[0], f"{near} PRECEDING")]
     start, end = rng.choice(pairs)
     if end.endswith("FOLLOWING"):
         gen.tag("frame:following")
     if start == plain[0] and end == plain[1] and gen.chance(0.2):
         return plain[0]
     return f"BETWEEN {start} AND {end}"
+
+
+def _distances(gen: Gen, unit: str, spec: Spec) -> tuple[str, str]:
+    """A short offset and one not shorter; empty where a RANGE has no column to be measured by."""
+    rng = gen.rng
+    if unit != "RANGE":
+        near = rng.randint(1, 3)
+        return str(near), str(near + 2)
+    times = [("INTERVAL 5 HOUR", "INTERVAL 2 DAY"), ("INTERVAL 1 DAY", "INTERVAL 1 MONTH")]
+    numbers = [("2", "3"), ("0", "1"), ("1", "5")]
+    distance = {"ts": times, "date": times, "int": numbers, "dec": [("0.5", "1.5"), *numbers]}
+    distance["dbl"] = [("1.5", "2.5e0"), *numbers]
+    return rng.choice(distance.get(spec.ranged or "", [("", "")]))
