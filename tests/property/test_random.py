@@ -8,6 +8,7 @@ seed and a small Python file that shows it; `python -m fuzz --seeds N:N+1` runs 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -24,36 +25,65 @@ CASES = int(os.environ.get("STRANDLINE_CASES", "1500"))
 FIRST = int(os.environ.get("STRANDLINE_SEED", "0"))
 WORLDS = max(1, CASES // MODELS)
 CHUNK = 10  # Worlds a test, so that a failure names a handful of seeds
+KEPT = 20  # chunks a process
 
 
 def starts() -> range:
     return range(FIRST, FIRST + WORLDS, CHUNK)
 
 
+class Process:
+    """Checks chunks of seeds apart from the tests, so that a crash of the engine names its seeds.
+
+    What a process imports and learns takes as long as two Worlds, so it is kept for several chunks.
+    """
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pool, self._left = ProcessPoolExecutor(1, mp_context=get_context("spawn")), KEPT
+
+    def end(self) -> None:
+        self._pool.shutdown()
+
+    def checked(self, start: int) -> tuple[str | None, int, int]:
+        """What `chunk` says of the seeds from `start`.
+
+        A chunk whose process ended with a signal is run once more in a new one and says so: twice is
+        a failure. What it computes is never given a second chance.
+        """
+        for attempt in (1, 2):
+            if self._left == 0:
+                self.end()
+                self._begin()
+            self._left -= 1
+            try:
+                return self._pool.submit(chunk, start).result()
+            except BrokenProcessPool:
+                print(
+                    f"the engine ended the process: seeds {start} to {start + CHUNK - 1}, attempt {attempt}"
+                )
+                self._left = 0
+        pytest.fail(
+            f"the engine ended the process twice: seeds {start} to {start + CHUNK - 1}", pytrace=False
+        )
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Process]:
+    process = Process()
+    yield process
+    process.end()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", starts())
-def test_every_result_is_the_plain_querys(start: int) -> None:
-    failure, cases, invalid = in_own_process(start)
+def test_every_result_is_the_plain_querys(start: int, process: Process) -> None:
+    failure, cases, invalid = process.checked(start)
     assert failure is None, failure
     # two of a chunk's fifty may be; more would mean that the generator tests less than it says
     assert (invalid - 2) * 50 <= cases, "the generator makes too many queries that DuckDB refuses"
-
-
-def in_own_process(start: int) -> tuple[str | None, int, int]:
-    """A chunk of seeds in a process of its own, so that a crash of the engine names its seeds.
-
-    A chunk whose process ended with a signal is run once more and says so: twice is a failure. What
-    it computes is never given a second chance.
-    """
-    for attempt in (1, 2):
-        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        try:
-            return pool.submit(chunk, start).result()
-        except BrokenProcessPool:
-            print(f"the engine ended the process: seeds {start} to {start + CHUNK - 1}, attempt {attempt}")
-        finally:
-            pool.shutdown()
-    pytest.fail(f"the engine ended the process twice: seeds {start} to {start + CHUNK - 1}", pytrace=False)
 
 
 def chunk(start: int) -> tuple[str | None, int, int]:
