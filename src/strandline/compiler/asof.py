@@ -2,7 +2,8 @@
 
 Right rows that are equal in what is compared would leave the choice to the engine. So one row is
 kept for each such place first, the least by key or by all columns, unless a key tells that there is
-but one; the full recompute says the same.
+but one; the full recompute says the same. RIGHT and FULL show the others too, so that there the
+choice is left to the engine (`SEVERAL`), and the model is recomputed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from strandline.compiler.catalog import Catalog
 from strandline.compiler.relations import conjuncts
 from strandline.compiler.trees import find_all, has
 
+SEVERAL = "strandline_several"
 SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 COMPARED = (exp.EQ, exp.NullSafeEQ, exp.GTE, exp.GT, exp.LTE, exp.LT)
 
@@ -26,6 +28,9 @@ def one_partner(tree: exp.Expr, catalog: Catalog) -> None:
         keys = right_keys(join.args["on"], source.alias_or_name)
         names = names_of(source, catalog)
         if names and not unique_by(source, keys, catalog):
+            if join.side in ("RIGHT", "FULL"):
+                join.meta[SEVERAL] = True
+                continue
             source.replace(first_of_each(source, keys, names))
 
 

@@ -9,6 +9,7 @@ from itertools import takewhile
 from sqlglot import exp
 
 from strandline.compiler import relations as r
+from strandline.compiler.asof import SEVERAL
 from strandline.compiler.beside import computed_beside, lower_beside, unnested
 from strandline.compiler.binding import (
     Context,
@@ -182,8 +183,10 @@ def lower_join(left: r.Relation, scope: Scope, join: exp.Join, ctx: Context) -> 
     method, side, kind = (str(join.args.get(a) or "").upper() for a in ("method", "side", "kind"))
     if isinstance(join.this, exp.Unnest):
         return unnested(left, scope, join, ctx)
-    if method == "ASOF" and side in ("RIGHT", "FULL"):
-        raise UnsupportedError(f"{method} {side} JOIN has no incremental rule".replace("  ", " "))
+    if join.meta.get(SEVERAL):
+        raise UnsupportedError(
+            f"ASOF {side} JOIN is kept where what is compared tells the right rows apart, by a key"
+        )
     if join.args.get("using") or method == "NATURAL":
         raise UnsupportedError("this form of USING or NATURAL has no incremental rule")
     select = computed_beside(join) if not method else None

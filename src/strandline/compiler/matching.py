@@ -35,7 +35,7 @@ class Condition:
 
 
 def matched(kind: str, left: r.Relation, right: r.Relation, on: Condition, ctx: Context) -> Joined:
-    """A join of a kind: LEFT, RIGHT, FULL, SEMI, ANTI, ASOF, ASOF LEFT, or inner for anything else."""
+    """A join of a kind: LEFT, RIGHT, FULL (also ASOF), SEMI, ANTI, ASOF, or inner for anything else."""
     hard = [t for t in on.written if has(t, exp.Query)]
     plain = [*on.tied, *(bind(t, on.both) for t in on.written if t not in hard)]
     if not hard:
@@ -68,6 +68,10 @@ def attached(
         whole = r.Join("left", left, right, condition)
         alone = r.SemiJoin(right, left, condition, anti=True)
         return padded(whole, [alone], r.columns(whole), on.both, ctx)
+    if kind in ("ASOF RIGHT", "ASOF FULL"):
+        chosen = r.Join("asof", left, right, condition)
+        whole = r.Join("asof left", left, right, condition) if kind == "ASOF FULL" else chosen
+        return padded(whole, [in_pairs(right, chosen, ctx, anti=True)], r.columns(whole), on.both, ctx)
     return r.Join(kind.lower() or "inner", left, right, condition), on.both
 
 

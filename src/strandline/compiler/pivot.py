@@ -8,7 +8,7 @@ not written out here stays as it is, and is left to the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,11 +16,10 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError
 
 from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.outputs import Columns
+from strandline.compiler.starred import meant
 from strandline.compiler.trees import find_all, has
 from strandline.errors import RejectedError
-
-Columns = Callable[[exp.Expr], list[str] | None]
-"""The columns of a FROM item as they are spelled; None where they are not known."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,24 @@ def without_pivots(tree: exp.Expr, columns: Columns) -> None:
     for pivot in find_all(tree, exp.Pivot):
         holder = pivot.parent
         if isinstance(holder, (exp.Subquery, exp.CTE)) and holder.this is pivot:
-            select = selected(pivot, pivot.this, columns)
+            select = selected(pivot, pivot.this, columns(pivot.this))
             if select is not None:
                 pivot.replace(select)
         elif isinstance(holder, (exp.Table, exp.Subquery)) and holder.args.get("pivots") == [pivot]:
             source = holder.copy()
             source.set("pivots", None)
             alias = pivot.args.get("alias")
-            select = selected(pivot, source, columns)
+            select = selected(pivot, source, columns(holder))
             if select is not None:
                 holder.replace(exp.Subquery(this=select, alias=alias.copy() if alias is not None else None))
     if has(tree, exp.Pivot):
         raise OptimizeError("this form of PIVOT or UNPIVOT has no incremental rule")
 
 
-def selected(pivot: exp.Pivot, source: exp.Expr, columns: Columns) -> exp.Select | None:
+def selected(pivot: exp.Pivot, source: exp.Expr, known: list[str] | None) -> exp.Select | None:
     """The SELECT over the source; None where there is no rule for it."""
     if pivot.args.get("unpivot"):
-        return unpivoted(pivot, source, columns)
+        return unpivoted(pivot, source, known)
     inner = pivot.args.get("fields")
     ons = inner or pivot.expressions
     using = pivot.expressions if inner else pivot.args.get("using") or []
@@ -153,13 +152,13 @@ def call_name(aggregate: exp.Expr) -> str:
     return aggregate.sql(dialect="duckdb", normalize_functions="lower")
 
 
-def unpivoted(pivot: exp.Pivot, source: exp.Expr, columns: Columns) -> exp.Select | None:
+def unpivoted(pivot: exp.Pivot, source: exp.Expr, known: list[str] | None) -> exp.Select | None:
     """Names and values of some columns side by side, without the NULLs."""
     parts = unpivot_parts(pivot)
-    known = columns(source)
     if parts is None or known is None:
         return None
-    taken, name, value = parts
+    written, name, value = parts
+    taken = [column for one in written for column in named_by(one, known)]
     spelling = {k.lower(): k for k in known}
     if any(
         not isinstance(t.unalias(), exp.Column) or t.unalias().name.lower() not in spelling for t in taken
@@ -182,6 +181,13 @@ def unpivoted(pivot: exp.Pivot, source: exp.Expr, columns: Columns) -> exp.Selec
     there = exp.Not(this=exp.Is(this=exp.column(value), expression=exp.Null()))
     outer.set("where", exp.Where(this=there))
     return outer
+
+
+def named_by(written: exp.Expr, known: list[str]) -> list[exp.Expr]:
+    """The columns that `*` or COLUMNS stands for; anything else stands for itself."""
+    call = exp.Columns(this=written) if isinstance(written, exp.Star) else written
+    chosen = meant(call, [("", name) for name in known]) if isinstance(call, exp.Columns) else None
+    return [written] if chosen is None else [exp.column(name, quoted=True) for _, name in chosen]
 
 
 def unpivot_parts(pivot: exp.Pivot) -> tuple[list[exp.Expr], str, str] | None:

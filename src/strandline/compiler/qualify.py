@@ -10,10 +10,12 @@ from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
-from strandline.compiler.asof import common_table, one_partner
+from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.free import leaves
 from strandline.compiler.inferring import inferred
+from strandline.compiler.limits import plain_limits
+from strandline.compiler.outputs import spelled_columns
 from strandline.compiler.parsing import refuse_loose_arrows
 from strandline.compiler.pivot import without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
@@ -39,6 +41,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     try:
         refuse_loose_arrows(asked)
         known = partial(spelled_columns, catalog=catalog)
+        plain_limits(asked)
         without_pivots(asked, known)
         without_columns(asked, known)
         mark_using(asked)
@@ -102,14 +105,6 @@ def resolved(query: exp.Expr, schema: dict[str, object], dialect: str) -> exp.Ex
             return qualify(again, schema=schema, dialect=dialect)
         except OptimizeError:
             raise error from None
-
-
-def spelled_columns(source: exp.Expr, catalog: Catalog) -> list[str] | None:
-    """The columns of a table or model as their owner spells them; None for anything else."""
-    if not isinstance(source, exp.Table) or common_table(source) is not None:
-        return None
-    readable = catalog.get(source.name.lower())
-    return [c.name for c in readable.columns] if readable is not None else None
 
 
 def check_tables(query: exp.Query, catalog: Catalog) -> None:

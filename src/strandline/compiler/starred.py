@@ -1,89 +1,122 @@
-"""COLUMNS('pattern'), COLUMNS(*) and `* LIKE 'pattern'` in SELECT: the expression for each column meant."""
+"""COLUMNS(…) by pattern, by name, by `*`, and `* LIKE 'pattern'`: the expression for each column meant."""
 
 from __future__ import annotations
 
 import re
 
 from sqlglot import exp
+from sqlglot.errors import OptimizeError
 
-from strandline.compiler.free import leaves
-from strandline.compiler.pivot import Columns
-from strandline.compiler.trees import find_all
-from strandline.compiler.using import is_comma
+from strandline.compiler.outputs import Column, Columns, columns_of
+from strandline.compiler.trees import copy_of, find_all, has
 
-Column = tuple[str, str]
-"""(table alias, column as it is spelled)"""
+CONDITIONS = ("where", "having", "qualify")
 
 
 def without_columns(tree: exp.Expr, columns: Columns) -> None:
-    """Write them out, in place, where the columns of FROM are known; the rest is left to the engine."""
+    """Write them out, in place, where the columns of FROM are known.
+
+    Raises OptimizeError for what only the engine can write out.
+    """
     for select in reversed(find_all(tree, exp.Select)):
-        if any(found(e) is not None for e in select.expressions):
-            known = columns_of(select, columns)
-            if known is not None:
-                select.set("expressions", [new for e in select.expressions for new in written_out(e, known)])
+        conditions = [c for c in CONDITIONS if found(select.args.get(c)) is not None]
+        if not conditions and not any(found(e) is not None for e in select.expressions):
+            continue
+        known = columns_of(select, columns)
+        if known is None:
+            continue
+        select.set("expressions", [new for e in select.expressions for new in written_out(e, known)])
+        for clause in conditions:
+            select.args[clause].set("this", for_each(select.args[clause].this, known))
+    if has(tree, exp.Columns) or any(of_a_star(e) for e in find_all(tree, *PATTERNS)):
+        raise OptimizeError("this form of COLUMNS has no incremental rule")
 
 
-def found(expr: exp.Expr) -> exp.Expr | None:
+PATTERNS = (exp.Like, exp.ILike, exp.SimilarTo, exp.Glob)
+
+
+def of_a_star(expr: exp.Expr) -> bool:
+    """`* LIKE 'pattern'`"""
+    return isinstance(expr, PATTERNS) and isinstance(expr.this, exp.Star)
+
+
+def found(expr: exp.Expr | None) -> exp.Expr | None:
     """The COLUMNS of an output; None where it has none or several different ones."""
-    if isinstance(expr, exp.Like) and isinstance(expr.this, exp.Star):
+    if expr is None or of_a_star(expr):
         return expr
-    calls = set(find_all(expr, exp.Columns))
+    calls = set(outside_queries(expr))
     return calls.pop() if len(calls) == 1 else None
 
 
-def columns_of(select: exp.Select, columns: Columns) -> list[Column] | None:
-    """All columns of FROM in order; None where some are not known, or merged by name."""
-    from_ = select.args.get("from_")
-    joins = select.args.get("joins") or []
-    merged = any(j.args.get("using") or j.method or j.is_semi_or_anti_join for j in joins)
-    if from_ is None or merged or any(is_comma(j) and isinstance(j.this, exp.Lateral) for j in joins):
-        return None
-    all_of_them: list[Column] = []
-    for item in (from_.this, *(j.this for j in joins)):
-        for leaf in leaves(item):
-            known = columns(leaf)
-            if known is None or leaf.args.get("pivots"):
-                return None
-            alias = leaf.args.get("alias")
-            renamed = [c.name for c in alias.columns] if isinstance(alias, exp.TableAlias) else []
-            all_of_them += [(leaf.alias_or_name, n) for n in [*renamed, *known[len(renamed) :]]]
-    return all_of_them
+def outside_queries(expr: exp.Expr) -> list[exp.Expr]:
+    """Its own COLUMNS, not those of subqueries in it."""
+    if isinstance(expr, exp.Columns):
+        return [expr]
+    below = (c for c in expr.iter_expressions() if not isinstance(c, exp.Query))
+    return [call for child in below for call in outside_queries(child)]
 
 
 def written_out(expr: exp.Expr, known: list[Column]) -> list[exp.Expr]:
     """The output once for each column, named after it; as it is where that is not known."""
     call = found(expr)
     chosen = meant(call, known) if call is not None else None
-    if call is None or chosen is None:
+    if call is None or chosen is None or "\\" in expr.alias:
         return [expr]
-    outs: list[exp.Expr] = []
-    for alias, name in chosen:
-        column = exp.column(name, table=alias, quoted=True)
-        holder = exp.Paren(this=expr.unalias().copy())
-        for place in [p for p in find_all(holder, type(call)) if p == call]:
-            place.replace(column.copy())
-        outs.append(exp.alias_(holder.this, expr.alias or name, quoted=True))
-    return outs
+    return [
+        exp.alias_(instead(expr.unalias(), call, column), expr.alias or column[1], quoted=True)
+        for column in chosen
+    ]
+
+
+def for_each(condition: exp.Expr, known: list[Column]) -> exp.Expr:
+    """A condition holds where it does for every column that its COLUMNS names."""
+    call = found(condition)
+    chosen = meant(call, known) if call is not None else None
+    if call is None or not chosen:
+        return condition
+    return exp.and_(*(instead(condition, call, column) for column in chosen))
+
+
+def instead(expr: exp.Expr, call: exp.Expr, column: Column) -> exp.Expr:
+    """A copy of the expression with one column for the call."""
+    holder = exp.Paren(this=copy_of(expr))
+    for place in [p for p in find_all(holder, type(call)) if p == call]:
+        place.replace(exp.column(column[1], table=column[0], quoted=True))
+    inner: exp.Expr = holder.this
+    return inner
 
 
 def meant(call: exp.Expr, known: list[Column]) -> list[Column] | None:
     """The columns that COLUMNS names; None for a form that is not written out here."""
+    if call.args.get("unpack"):
+        return None
     if isinstance(call, exp.Like):
-        pattern = call.expression
-        return [c for c in known if like(c[1], pattern.name)] if isinstance(pattern, exp.Literal) else None
-    match call.this:
+        pattern, star = call.expression, call.this
+        if not isinstance(pattern, exp.Literal) or set(filter(star.args.get, star.args)) - {"except_"}:
+            return None
+        wanted = not call.args.get("negate")
+        return [c for c in but(star, known) if like(c[1], pattern.name) == wanted]
+    what = call.this
+    match what:
         case exp.Literal():
             try:
-                return [c for c in known if re.search(call.this.name, c[1])]
+                return [c for c in known if re.search(what.name, c[1])]
             except re.error:
                 return None
-        case exp.Star() if not set(filter(call.this.args.get, call.this.args)) - {"except_"}:
-            gone = {c.name.lower() for c in call.this.args.get("except_") or []}
-            return [c for c in known if c[1].lower() not in gone]
-        case exp.Column(this=exp.Star()):
-            return [c for c in known if c[0].lower() == call.this.table.lower()]
+        case exp.Star() if not set(filter(what.args.get, what.args)) - {"except_"}:
+            return but(what, known)
+        case exp.Column(this=exp.Star()) if not set(filter(what.this.args.get, what.this.args)) - {"except_"}:
+            return [c for c in but(what.this, known) if c[0].lower() == what.table.lower()]
+        case exp.Array() if all(isinstance(e, exp.Literal) and e.is_string for e in what.expressions):
+            names = {e.name.lower() for e in what.expressions}
+            return [c for c in known if c[1].lower() in names]
     return None
+
+
+def but(star: exp.Expr, known: list[Column]) -> list[Column]:
+    """All columns without those that EXCLUDE names."""
+    gone = {c.name.lower() for c in star.args.get("except_") or []}
+    return [c for c in known if c[1].lower() not in gone]
 
 
 def like(name: str, pattern: str) -> bool:
