@@ -102,7 +102,8 @@ def unresolved_plan(sql: str, catalog: Catalog, model: str, reason: str) -> Plan
     parsed = parse(sql, DIALECT)
     reads = frozenset(t.name.lower() for t in find_all(parsed, exp.Table) if t.name.lower() in catalog)
     known = reads | {c.alias.lower() for c in find_all(parsed, exp.CTE)}
-    if not reads or any(t.name.lower() not in known for t in find_all(parsed, exp.Table)):
+    tables = [t for t in find_all(parsed, exp.Table) if not isinstance(t.this, exp.Func)]
+    if not reads or any(t.name.lower() not in known for t in tables):
         return None
     columns = tuple((n, n) for n in parsed.named_selects)
     return recompute_plan(Plan(model, sql, sql, (), Output("", columns, ()), reads), reason, as_written=True)

@@ -14,6 +14,7 @@ from strandline.compiler.collation import only_compared
 from strandline.compiler.free import free
 from strandline.compiler.joining import correlated_from
 from strandline.compiler.names import Names
+from strandline.compiler.outer_calls import with_outer_calls
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.setops import lower_set_operation
 from strandline.compiler.subqueries import lower_predicate
@@ -68,7 +69,8 @@ def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     terms = r.conjuncts(where.this) if where is not None else []
     for predicate in sorted(terms, key=lambda t: has(t, exp.Query)):
         node = lower_predicate(node, predicate, scope, ctx)
-    clauses = s.Clauses.of(select, scope, keys)
+    select, given = with_outer_calls(select)
+    clauses = s.Clauses.of(select, scope, keys, given)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)
     node, clauses, scope = s.lower_grouping(node, clauses, scope, ctx)
     node, clauses = s.lower_late_subqueries(node, clauses, scope, ctx)

@@ -20,12 +20,15 @@ from strandline.compiler.parsing import refuse_loose_arrows
 from strandline.compiler.pivot import without_pivots
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
+from strandline.compiler.structs import without_struct_stars
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
-MADE_UP = frozenset({"range", "generate_series", "generateseries", "unnest", "explode", "values"})
+MADE_UP = frozenset(
+    {"range", "generate_series", "generateseries", "unnest", "explode", "values", "json_each", "json_tree"}
+)
 """Table functions whose rows are a function of their arguments."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
@@ -44,6 +47,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         plain_limits(asked)
         without_pivots(asked, known)
         without_columns(asked, known)
+        without_struct_stars(asked, catalog)
         mark_using(asked)
         tree = resolved(spelled(unordered(asked)), schema, dialect)
     except OptimizeError as error:

@@ -23,6 +23,7 @@ from strandline.compiler.binding import (
     replace,
 )
 from strandline.compiler.correlation import SETS, domain_rows, same_keys
+from strandline.compiler.free import Reference
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
 from strandline.compiler.trees import copy_of, find_all, has, rebuilt
@@ -46,9 +47,16 @@ class Clauses:
     offset: int = 0
     keys: tuple[str, ...] = ()
     """Columns that tie a correlated subquery to outer rows: part of every group, partition and limit."""
+    given: tuple[tuple[Reference, exp.Expr], ...] = ()
+    """Aggregates that its subqueries name, and the references by which they do."""
 
     @staticmethod
-    def of(select: exp.Select, scope: Scope, keys: tuple[str, ...]) -> Clauses:
+    def of(
+        select: exp.Select,
+        scope: Scope,
+        keys: tuple[str, ...],
+        given: tuple[tuple[Reference, exp.Expr], ...] = (),
+    ) -> Clauses:
         """Bind every clause of a SELECT to the columns of its FROM."""
         names = {e.alias: e.unalias() for e in select.expressions}
 
@@ -80,6 +88,7 @@ class Clauses:
             limit=constant(select.args.get("limit")),
             offset=constant(select.args.get("offset")) or 0,
             keys=keys,
+            given=tuple((reference, bind(call, scope)) for reference, call in given),
         )
 
     def all(self) -> Iterator[exp.Expr]:
@@ -196,7 +205,7 @@ def lower_scalar_subqueries(
     Beside aggregates those in an aggregate's own arguments come before the
     grouping, the others (`lower_late_subqueries`) after it.
     """
-    units = [u for e in clauses.all() for u in aggregate_units(e)]
+    units = [*(u for e in clauses.all() for u in aggregate_units(e)), *(call for _, call in clauses.given)]
     within = [*units, *clauses.groups] if units or clauses.grouped else clauses.all()
     holders = [e for e in within if has(e, exp.Query)]
     if not holders:
@@ -226,7 +235,8 @@ def lower_grouping(
 
     Of the names in scope those stay that the rows are grouped by.
     """
-    units = list(dict.fromkeys(u for e in clauses.all() for u in aggregate_units(e)))
+    calls = [u for e in clauses.all() for u in aggregate_units(e)]
+    units = list(dict.fromkeys([*calls, *(call for _, call in clauses.given)]))
     if not units and not clauses.grouped:
         return node, clauses, scope
     if clauses.sets:
@@ -235,6 +245,7 @@ def lower_grouping(
     else:
         node, mapping, keys = aggregate_over(node, clauses.groups, units, clauses, ctx)
     seen = {key: mapping.get(r.column(name)) for key, name in scope.items()}
+    seen |= {reference: mapping.get(call) for reference, call in clauses.given}
     after = {key: col.name for key, col in seen.items() if isinstance(col, exp.Column)}
     return node, evolve(clauses.replaced(mapping), keys=keys), after
 

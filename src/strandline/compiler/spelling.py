@@ -17,6 +17,8 @@ SERIES = {"range": "range", "generateseries": "generate_series", "generate_serie
 
 def spelled(tree: exp.Query) -> exp.Query:
     """The query with such FROM items of every SELECT rewritten, in place."""
+    for grouping in find_all(tree, exp.GroupingId):
+        grouping.replace(exp.Grouping(expressions=grouping.expressions))
     for call in find_all(tree, exp.Anonymous):
         series = as_list(call)
         if series is not None:
