@@ -17,7 +17,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.frames import Reach, head_function, reaches, seeded
 from strandline.compiler.orders import distance, is_total, last_resort, operator, over, partition
-from strandline.compiler.placing import placed, row_distance
+from strandline.compiler.placing import measured, placed, row_distance
 from strandline.compiler.plan import FAR, Stage
 from strandline.compiler.text import bucket, listed, ordering, sql
 
@@ -70,15 +70,21 @@ def carried_rows(stage: Stage, fresh: str, old: str, *, again: bool = False) -> 
         f"SELECT {listed(below)}, TRUE AS _fresh FROM ({fresh}) AS n UNION ALL BY NAME "
         f"SELECT {listed(below)}, FALSE AS _fresh, _back AS _was{kept} FROM ({old}) AS h"
     )
-    for level in window.stack:
-        rows = continued_level(stage, level, how, rows, again)
-    key = bucket(window.partition)
+    measures = measured(stage)
+    for place, level in enumerate(window.stack):
+        rows = continued_level(stage, level, how, rows, again, {} if place else measures)
+    key, computed = bucket(window.partition), [*computed, *measures]
     found = f"SELECT {listed([*below, *computed])}, {key} AS _k, _was{distance(stage)} FROM ({rows}) AS u"
     return placed(stage, found)
 
 
 def continued_level(
-    stage: Stage, level: r.Level, reaches: Mapping[str, Reach | str], rows: str, again: bool
+    stage: Stage,
+    level: r.Level,
+    reaches: Mapping[str, Reach | str],
+    rows: str,
+    again: bool,
+    beside: Mapping[str, str],
 ) -> str:
     """One level's functions beside heads ∪ new rows, then the expressions over them."""
     seeds, values = [], []
@@ -90,6 +96,7 @@ def continued_level(
             seeds.append(f"{either} AS {seed(f)}")
         values.append(f"{continued(stage, f, how, again)} AS {r.quote(f.name)}")
     outs = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in level.outs]
+    values += [f"{text} AS {name}" for name, text in beside.items()]
     for added in (seeds, values, outs):
         if added:
             rows = f"SELECT *, {', '.join(added)} FROM ({rows}) AS r"

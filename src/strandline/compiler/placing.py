@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from strandline.compiler import relations as r
 from strandline.compiler.frames import Near
-from strandline.compiler.orders import last_resort, operator, partition
+from strandline.compiler.orders import full_order, loose, operator, partition
 from strandline.compiler.plan import FAR, Stage
 from strandline.compiler.text import ordering
 
@@ -16,18 +16,19 @@ from strandline.compiler.text import ordering
 def placed(stage: Stage, rows: str) -> str:
     """The rows with `_back`: their distance from the end, and FAR more if closed, 2 FAR more if out of reach.
 
-    Every bound that is computed here the query computes as well, so neither overflows alone.
+    They bring what `measured` says. Every bound that is computed here the query computes as well, so
+    neither overflows alone.
     """
     if not stage.near:
         return rows
-    measures, edges = measured(stage), edge(stage)
-    made = ", ".join([*measures, "_open", *edges])
-    found = f"SELECT *, {named(measures)} FROM ({rows}) AS p"
-    opened = f"SELECT *, {' OR '.join(opening(stage))} AS _open FROM ({found}) AS o"
-    edged = f"SELECT *, {named(edges)} FROM ({opened}) AS e"
+    edges = edge(stage)
+    made = ", ".join([*measured(stage), "_open", *edges])
+    found = f"SELECT *, {' OR '.join(opening(stage))} AS _open FROM ({rows}) AS o"
+    if edges:
+        found = f"SELECT *, {named(edges)} FROM ({found}) AS e"
     back = f"WHEN {' OR '.join(holding(stage))} THEN {FAR} + _distance ELSE {2 * FAR} + _distance"
     return (
-        f"SELECT * EXCLUDE ({made}), CASE WHEN _open THEN _distance {back} END AS _back FROM ({edged}) AS b"
+        f"SELECT * EXCLUDE ({made}), CASE WHEN _open THEN _distance {back} END AS _back FROM ({found}) AS b"
     )
 
 
@@ -54,18 +55,27 @@ def kinds(stage: Stage) -> set[str]:
 
 
 def measured(stage: Stage) -> dict[str, str]:
-    """How far from the end: in rows and in peer groups; and the last row's order value."""
+    """How far from the end: in rows and in peer groups; and the last row's order value.
+
+    It is computed beside the functions, in the same order where that is theirs, so that rows are sorted once.
+    """
+    if not stage.near:
+        return {}
     window, by = operator(stage), partition(stage)
-    full = ordering(window.order + window.ties, last_resort(stage))
-    back = ordering(r.Order(o.column, not o.descending, not o.nulls_first) for o in window.order)
-    whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
-    number = f"row_number() OVER ({by}ORDER BY {full})"
-    found = {"_distance": f"count(*) OVER ({by.strip()}) - {number} + 1"}
+    order = ordering(window.order) if loose(stage) else ordering(full_order(stage))
+    rest = f"OVER ({by}ORDER BY {order} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
+    found = {"_distance": f"count(*) {rest}"}
     if "RANGE" in kinds(stage):
-        found["_last"] = f"last_value({value(stage)}) OVER ({by}ORDER BY {full} {whole})"
+        found["_last"] = f"last_value({value(stage)}) {rest}"
     if "GROUPS" in kinds(stage):
+        back = ordering(r.Order(o.column, not o.descending, not o.nulls_first) for o in window.order)
         found["_peers"] = f"dense_rank() OVER ({by}ORDER BY {back})"
     return found
+
+
+def peers_alone(stage: Stage) -> bool:
+    """Just the peers of the last row are open, by its order value."""
+    return not stage.open and all(near.kind == "RANGE" and not near.ahead for near in stage.near)
 
 
 def opening(stage: Stage) -> list[str]:
@@ -89,6 +99,8 @@ def opens(stage: Stage, near: Near) -> str:
 
 def edge(stage: Stage) -> dict[str, str]:
     """The first open row: what it sees is held."""
+    if peers_alone(stage):
+        return {}
     extreme = f"{'max' if first(stage).descending else 'min'}({value(stage)})"
     ways = {
         "RANGE": ("_edge", extreme),
@@ -109,6 +121,7 @@ def holds(stage: Stage, near: Near) -> str:
         return f"_peers <= _edge_peers + {near.back or 0}"
     if near.kind == "ROWS":
         return f"_distance <= _edge_distance + {near.back}"
-    if first(stage).descending:
-        return f"coalesce({value(stage)} <= _edge{f' + {near.back}' if near.back else ''}, FALSE)"
-    return f"coalesce({value(stage)} >= _edge{f' - {near.back}' if near.back else ''}, FALSE)"
+    sign, compared = ("+", "<=") if first(stage).descending else ("-", ">=")
+    reach = "_last" if peers_alone(stage) else "_edge"
+    reach += f" {sign} {near.back}" if near.back else ""
+    return f"coalesce({value(stage)} {compared} {reach}, FALSE)"

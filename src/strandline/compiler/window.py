@@ -32,7 +32,7 @@ from strandline.compiler.history import (
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import behind, distance, is_total, operator, over
 from strandline.compiler.passes.prune import prune
-from strandline.compiler.placing import placed
+from strandline.compiler.placing import measured, placed
 from strandline.compiler.plan import Stage
 from strandline.compiler.suffix import long_buckets, places, redo_suffix
 from strandline.compiler.text import (
@@ -122,6 +122,7 @@ def evaluated(stage: Stage, source: str) -> str:
         source = evaluated_level(stage, level, source)
     names = listed([*r.columns(stage.input), *(o.name for level in below for o in level.computed)])
     functions = "".join(f", {over(stage, f)} AS {r.quote(f.name)}" for f in last.functions)
+    functions += "".join(f", {text} AS {name}" for name, text in measured(stage).items())
     outs = f"{names}{functions}, {bucket(window.partition)} AS _k{distance(stage)}"
     return placed(stage, f"SELECT {outs} FROM ({source}) AS p")
 
