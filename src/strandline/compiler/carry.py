@@ -28,7 +28,8 @@ class Seeded:
 
     `fresh` is the seed of a new row, made of {x} (the argument) and {if} (its
     FILTER); `every` says that all rows of the head keep their value as seed,
-    not only the last; `value` is made of {s} (the seed column) and {w} (the window).
+    not only the last; `value` is made of {s} (the seed column), {w} (the
+    window) and {by} (what stands between texts).
     """
 
     fresh: str
@@ -41,11 +42,16 @@ RUNNING = {
     "count": Seeded(
         "CASE WHEN {x} IS NOT NULL AND {if} THEN 1 ELSE 0 END", "coalesce(sum({s}) OVER ({w}), 0)::BIGINT"
     ),
+    "count_if": Seeded("CASE WHEN {if} THEN {x}::BOOLEAN::INTEGER END", "sum({s}) OVER ({w})::HUGEINT"),
     "sum": Seeded("CASE WHEN {if} THEN {x} END", "sum({s}) OVER ({w})"),
     "min": Seeded("CASE WHEN {if} THEN {x} END", "min({s}) OVER ({w})"),
     "max": Seeded("CASE WHEN {if} THEN {x} END", "max({s}) OVER ({w})"),
     "and": Seeded("CASE WHEN {if} THEN {x} END", "bool_and({s}) OVER ({w})"),
     "or": Seeded("CASE WHEN {if} THEN {x} END", "bool_or({s}) OVER ({w})"),
+    "bit_and": Seeded("CASE WHEN {if} THEN {x} END", "bit_and({s}) OVER ({w})"),
+    "bit_or": Seeded("CASE WHEN {if} THEN {x} END", "bit_or({s}) OVER ({w})"),
+    "bit_xor": Seeded("CASE WHEN {if} THEN {x} END", "bit_xor({s}) OVER ({w})"),
+    "text": Seeded("CASE WHEN {if} THEN {x} END", "string_agg({s}, {by}) OVER ({w})"),
     "first": Seeded("{x}", "first_value({s}) OVER ({w})", every=True),
     "first_ignoring": Seeded("{x}", "first_value({s} IGNORE NULLS) OVER ({w})", every=True),
     "last_ignoring": Seeded("{x}", "last_value({s} IGNORE NULLS) OVER ({w})", every=True),
@@ -166,8 +172,10 @@ def condition(f: r.Out) -> str:
 
 def over_seeds(stage: Stage, f: r.Out, how: Reach) -> str:
     """A running function over its seeds."""
-    value = RUNNING[how.running].value.format(s=seed(f), w=frame(stage, how))
     call, _, _ = head_function(f)
+    between = call.args.get("separator")
+    by = sql(between) if between is not None else "','"
+    value = RUNNING[how.running].value.format(s=seed(f), w=frame(stage, how), by=by)
     default = call.args.get("default")
     if default is None:
         return value

@@ -14,7 +14,21 @@ from strandline.compiler.text import sql
 from strandline.compiler.trees import has
 
 LONGEST_HEAD = 1000
-RUNNING = (exp.Sum, exp.Count, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.Avg)
+RUNNING: dict[type[exp.Expr], str] = {
+    exp.Sum: "sum",
+    exp.Count: "count",
+    exp.CountIf: "count_if",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.Avg: "avg",
+    exp.LogicalAnd: "and",
+    exp.LogicalOr: "or",
+    exp.BitwiseAndAgg: "bit_and",
+    exp.BitwiseOrAgg: "bit_or",
+    exp.BitwiseXorAgg: "bit_xor",
+    exp.GroupConcat: "text",
+}
+"""Aggregates that go on from their value so far, with their names in `carry.RUNNING`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,7 @@ class Frame:
 
 
 UNBOUNDED, CURRENT = Bound(None), Bound(0)
+UP_TO_THE_ROW = Frame("ROWS", UNBOUNDED, CURRENT, "CURRENT ROW")
 
 
 def frame_of(window: exp.Window, ordered: bool) -> Frame:
@@ -243,6 +258,8 @@ def offset(bound: Bound, sign: int) -> str:
 
 def from_the_start(call: exp.Expr, frame: Frame, ignoring: bool, by_rows: bool) -> Reach | str:
     """Aggregates and first/last/nth value from the partition's start."""
+    if frame == UP_TO_THE_ROW:
+        frame = Frame("ROWS", UNBOUNDED, Bound(-1))
     if frame.exclude or has(call, exp.Distinct):
         return "its frame or arguments have no bounded carried state"
     how = running(call, ignoring, not by_rows)
@@ -279,12 +296,10 @@ def running(call: exp.Expr, ignoring: bool, peers: bool) -> Reach | str:
         return Reach("last_ignoring" if ignoring else "last", peers=peers)
     if isinstance(call, exp.NthValue):
         return nth(call, peers, ignoring)
-    if not isinstance(call, RUNNING) or several(call):
+    if type(call) not in RUNNING or several(call):
         return "this function has no running form"
     if isinstance(call, exp.Avg) and not is_number(call.this):
         return "avg over this type has no running form"
     if isinstance(call, exp.Sum) and not is_number(call.this):
         return "sum over this type has no running form"
-    names = {exp.Sum: "sum", exp.Count: "count", exp.Min: "min", exp.Max: "max", exp.Avg: "avg"}
-    names |= {exp.LogicalAnd: "and", exp.LogicalOr: "or"}
-    return Reach(names[type(call)], peers=peers)
+    return Reach(RUNNING[type(call)], peers=peers)
