@@ -41,15 +41,7 @@ class Inbox:
         lines: pa.Array | None = None,
     ) -> None:
         """Let rows wait, deletes before inserts. Raises UsageError, InputError or SchemaError."""
-        types = {n.lower(): t for n, t in table.columns}
-        frames = [
-            (to_arrow(f, f"table {table.name}", types), op)
-            for f, op in ((deletes, -1), (inserts, 1))
-            if f is not None
-        ]
-        if table.append_only and any(op < 0 and rows.num_rows for rows, op in frames):
-            hint = "create it without append_only."
-            raise UsageError("the table is append-only", where=f"table {table.name}", hint=hint)
+        frames = given(table, inserts, deletes)
         if deletes is None and self._straight(table, file_id):
             for rows, _ in frames:
                 self._write(table, rows, file_id, lines)
@@ -58,18 +50,21 @@ class Inbox:
         first = self.calls + 1
         try:
             for rows, op in frames:
-                self.calls += 1
-                with self.engine.alone() if rows.num_rows <= intake.FEW else contextlib.nullcontext():
-                    count = intake.stage(
-                        self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines
-                    )
-                self.rows += count
+                self._stage(table, rows, op, file_id, lines)
         except StrandlineError:
             # all of a call or nothing: what its first frame left waiting goes again
             intake.forget_since(self.engine, table, first)
             raise
         if any(rows.num_rows for rows, _ in frames):
             self.tables[table.name.lower()] = table
+
+    def _stage(
+        self, table: TableDefinition, rows: pa.Table, op: int, file_id: int | None, lines: pa.Array | None
+    ) -> None:
+        self.calls += 1
+        with self.engine.alone() if rows.num_rows <= intake.FEW else contextlib.nullcontext():
+            count = intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
+        self.rows += count
 
     def _straight(self, table: TableDefinition, file_id: int | None) -> bool:
         """Whether added rows can go into the table: a bag's, of a file, for files come inside of a batch."""
@@ -122,3 +117,17 @@ class Inbox:
         self.written.clear()
         names = {r[0] for r in self.engine.rows("SELECT table_name FROM duckdb_tables() WHERE temporary")}
         self.tables = {k: t for k, t in known.items() if f"{t.stored} waiting" in names}
+
+
+def given(table: TableDefinition, inserts: Any, deletes: Any) -> list[tuple[pa.Table, int]]:
+    """What a call gave as frames with 1 or -1, deletes first. Raises UsageError or InputError."""
+    types = {n.lower(): t for n, t in table.columns}
+    frames = [
+        (to_arrow(frame, f"table {table.name}", types), op)
+        for frame, op in ((deletes, -1), (inserts, 1))
+        if frame is not None
+    ]
+    if table.append_only and any(op < 0 and rows.num_rows for rows, op in frames):
+        hint = "create it without append_only."
+        raise UsageError("the table is append-only", where=f"table {table.name}", hint=hint)
+    return frames
