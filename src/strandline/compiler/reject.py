@@ -33,6 +33,12 @@ VOLATILE = frozenset(
         "current_connection_id",
         "get_current_time",
         "today",
+        "pg_postmaster_start_time",
+        "pg_conf_load_time",
+        "current_setting",
+        "getenv",
+        "sleep_ms",
+        "write_log",
     ]
 )
 CLOCK = (

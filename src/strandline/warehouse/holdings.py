@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from strandline.compiler import Plan, compile, force, programs, recompute_plan, unresolved_plan
+from strandline.compiler.names import RID
 from strandline.engines.base import Engine
 from strandline.errors import SchemaError, StrandlineError, UnknownNameError, UsageError, nearest
 from strandline.functions import ModelFunction
 from strandline.record import query
 from strandline.warehouse import costs, definitions, maintain, python_models
+from strandline.warehouse.concern import Reading
 from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 
 
@@ -195,10 +197,33 @@ class Holdings:
         """Stored tables that some stage reads: their changes are handed on."""
         return frozenset(t for m in self.models.values() for t in m.inputs)
 
+    def partly_read(self, model: ModelDefinition, table: str) -> Reading | None:
+        """What a query reads of a stored table whose rows have identities; None where it may be all of it."""
+        kinds, ids = self._identified(table)
+        if not kinds or model.function is not None or self.plan(model.name).full_reason:
+            return None
+        used = {c for s in self.plan(model.name).stages for c in programs.read_columns(s, table)}
+        if not kinds.keys() - used or used - kinds.keys() - {*ids}:
+            return None
+        return Reading(table, ids, tuple((name, kinds[name]) for name in sorted(used & kinds.keys())))
+
+    def _identified(self, table: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        """A stored table's columns with their types, and what identifies its rows; nothing without that."""
+        for source in self.tables.values():
+            if source.stored == table and source.key:
+                return dict(source.columns), (RID,)
+        for model in self.models.values():
+            if model.table == table and not model.plain and model.function is None:
+                recomputed = self.plan(model.name).full_reason
+                return ({}, ()) if recomputed else ({s: t for _, s, t in model.columns}, model.ids)
+        return {}, ()
+
     def removed_columns(self, table: TableDefinition) -> frozenset[str]:
         """What all models want to know of a removed row of a source table."""
-        readers = [m for m in self.models.values() if table.stored in m.inputs and not m.plain]
-        stages = [s for m in readers if m.function is None for s in self.plan(m.name).stages]
+        readers = [m for m in self.models.values() if table.stored in m.inputs]
+        followed = [m for m in readers if not m.plain]
+        stages = [s for m in followed if m.function is None for s in self.plan(m.name).stages]
         wanted = {c for s in stages for c in programs.removed_columns(s, table.stored)}
-        calls = [python_models.removed_columns(m, table.names) for m in readers if m.function is not None]
+        wanted |= {n for m in readers if (r := self.partly_read(m, table.stored)) for n, _ in r.columns}
+        calls = [python_models.removed_columns(m, table.names) for m in followed if m.function is not None]
         return frozenset(wanted.union(*calls))

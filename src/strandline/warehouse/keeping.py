@@ -11,7 +11,7 @@ from strandline.compiler.text import stored
 from strandline.engines.base import Engine
 from strandline.errors import EngineError
 from strandline.schema import ModelRun
-from strandline.warehouse import costs, explain, maintain, plain, python_models
+from strandline.warehouse import concern, costs, explain, maintain, plain, python_models
 from strandline.warehouse.costs import Choice, Fill, Known
 from strandline.warehouse.definitions import ModelDefinition
 from strandline.warehouse.explain import Explanation
@@ -59,7 +59,17 @@ def text_of(held: Holdings, name: str) -> str:
 def refresh(
     engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change
 ) -> ModelRun | None:
-    """Bring a model up to date; None where nothing it reads has changed."""
+    """Bring a model up to date; None where nothing that concerns it has changed."""
+    if not set(model.inputs) & (change.tables | change.rebuilt):
+        return None
+    with concern.concerning(engine, held, model, change):
+        return refresh_concerned(engine, held, model, change)
+
+
+def refresh_concerned(
+    engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change
+) -> ModelRun | None:
+    """The same, once the change sets are narrowed to what concerns it."""
     if not set(model.inputs) & (change.tables | change.rebuilt):
         return None
     if model.function is not None:

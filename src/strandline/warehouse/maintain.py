@@ -36,6 +36,10 @@ class Change:
     """Rows of tables made anew, where they were told."""
     fills: list[costs.Fill] = field(default_factory=list)
     shared: frozenset[str] = frozenset()
+    whole: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Rows of change sets that are narrowed to what concerns the model at hand."""
+    concerned: set[object] = field(default_factory=set)
+    """The ways of reading a table that all of its change concerns."""
 
     def add(self, table: str, came: int, went: int) -> None:
         """Announce a table's change set to what reads it."""
