@@ -8,7 +8,8 @@ import pytest
 
 import strandline as sl
 from strandline.schema import Run
-from strandline.warehouse import concern
+from strandline.warehouse import concern, keeping
+from strandline.warehouse.maintain import Change
 
 
 @pytest.fixture
@@ -96,3 +97,14 @@ def test_deletions_and_new_rows_concern_everybody(wh: sl.Warehouse) -> None:
     wh.apply("t", deletes=[{"id": 1}])
     assert taken(changed(wh, row(2, note="new"), row(50))) == {"m": 2}
     assert wh.read("m")["n"].to_list() == [12]
+
+
+def test_plain_models_are_made_anew_for_what_they_read_alone(wh: sl.Warehouse) -> None:
+    wh.create_model("m", "SELECT g, count(*) AS n, sum(v) AS total FROM t GROUP BY g")
+    with wh.engine.transaction():
+        keeping.refresh_plain(wh.engine, wh.held, wh.held.model("m"), Change(), "to see")
+    wh.apply("t", [row(i) for i in range(100, 6_000)])
+    wh.refresh()
+    assert wh.explain("m").plain
+    assert taken(changed(wh, row(3, note="new"))) == {}
+    assert taken(changed(wh, row(3, note="old"), row(4, v=40.0))) == {"m": 4}

@@ -38,7 +38,7 @@ def concerning(engine: Engine, held: Holdings, model: ModelDefinition, change: C
     """Inside, the change sets of what the model reads are without the rows that do not concern it."""
     readings = [held.partly_read(model, t) for t in model.inputs if change.came.get(t) and change.went.get(t)]
     looked = [r for r in readings if r is not None and worth_looking(r, change)]
-    narrowed = [r for r in looked if narrow(engine, r, change)]
+    narrowed = [r for r in looked if narrow(engine, r, change, bool(model.plain))]
     try:
         yield
     finally:
@@ -52,8 +52,11 @@ def worth_looking(reading: Reading, change: Change) -> bool:
     return known and (of_source or change.size(reading.table) >= WORTH_LOOKING)
 
 
-def narrow(engine: Engine, reading: Reading, change: Change) -> bool:
-    """Leave out what does not concern the model; False where all of it does."""
+def narrow(engine: Engine, reading: Reading, change: Change, plain: bool) -> bool:
+    """Leave out what does not concern the model; False where all is left.
+
+    What a plain model reads is all of the table, if anything: only all of a change can be left out.
+    """
     table = reading.table
     if reading in change.concerned:
         return False
@@ -62,6 +65,8 @@ def narrow(engine: Engine, reading: Reading, change: Change) -> bool:
         change.concerned.add(reading)
         return False
     came, went = change.came[table], change.went[table]
+    if plain and equal < max(came, went):
+        return False
     change.whole[table] = came, went
     change.add(table, came - equal, went - equal)
     if change.size(table):
