@@ -372,7 +372,7 @@ def test_a_watching_process_does_a_run(project: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("SELECT FROM", "error: the query cannot be parsed at line 1, column 11: Expected table name\n"),
+        ("SELECT FROM", "error: the query cannot be parsed at line 1, column 8: Expected table name\n"),
         ("SELECT cnt(*) AS n FROM packages", 'Did you mean "century"?\n'),
     ],
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import OptimizeError, SqlglotError
+from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import TokenType
 
@@ -54,15 +56,30 @@ def parse(sql: str, dialect: str) -> exp.Query:
     try:
         trees = statements(sql)
     except SqlglotError as error:
-        detail = getattr(error, "errors", [{}])[:1]
-        at = f" at line {detail[0].get('line')}, column {detail[0].get('col')}" if detail else ""
-        text = detail[0].get("description", str(error)) if detail else str(error)
-        text = text.partition(" but got <Token")[0]  # the parser's own objects tell nobody anything
-        raise ParseError(f"the query cannot be parsed{at}: {text}", hint="check the SQL.") from None
+        at, what = trouble(error)
+        raise ParseError(f"the query cannot be parsed{at}: {what}", hint="check the SQL.") from None
     whole = [as_select(t) for t in trees]
     if len(whole) != 1 or not isinstance(whole[0], exp.Query):
         raise ParseError("a model is exactly one SELECT statement", hint="write one SELECT per model.")
     return as_written(whole[0], dialect)
+
+
+def trouble(error: SqlglotError) -> tuple[str, str]:
+    """Where a text is no SQL, and why, without the parser's own objects, which tell nobody anything."""
+    unclosed = re.search(r"Missing (.+) from (\d+):(\d+)", str(error.__cause__))
+    if unclosed is not None:
+        line, column = int(unclosed[2]), int(unclosed[3]) + 1
+        return f" at line {line}, column {column}", f"{unclosed[1]} is opened there and not closed"
+    if not isinstance(error, SqlglotParseError) or not error.errors:
+        return "", str(error)
+    detail = error.errors[0]
+    near = str(detail.get("highlight") or "")
+    text = str(detail.get("description", error)).partition(" but got <Token")[0]
+    if "<class" in text:
+        text = f"something is missing beside {near!r}" if near else "something is missing"
+    elif text.startswith("Invalid expression"):
+        text = f"unexpected {near!r}"
+    return f" at line {detail.get('line')}, column {detail['col'] - max(len(near) - 1, 0)}", text
 
 
 def refuse_loose_arrows(tree: exp.Expr) -> None:

@@ -22,6 +22,7 @@ from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
 from strandline.compiler.structs import without_struct_stars
 from strandline.compiler.trees import copy_of, find_all, has
+from strandline.compiler.unknown import place, unknown_name
 from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import RejectedError, UnknownNameError, nearest
 
@@ -51,7 +52,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         mark_using(asked)
         tree = resolved(spelled(unordered(asked)), schema, dialect)
     except OptimizeError as error:
-        raise UnknownNameError(str(error), hint=column_hint(str(error), catalog, query)) from None
+        raise unknown_name(error, query, catalog) from None
     except (
         AssertionError,
         AttributeError,
@@ -62,9 +63,8 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         RecursionError,
     ) as error:
         # the resolver fails over what it does not know; the engine may still know the names
-        raise UnknownNameError(
-            f"the query's names cannot be resolved: {error!r}", hint="name the columns and their tables."
-        ) from error
+        what = OptimizeError(f"the query's names cannot be resolved: {error!r}")
+        raise unknown_name(what, query, catalog) from error
     without_lateral(tree)
     order_by_all(tree)
     mend_using(tree)
@@ -120,8 +120,7 @@ def check_tables(query: exp.Query, catalog: Catalog) -> None:
             continue
         name = table.name.lower()
         if name not in ctes and name not in catalog:
-            line = table.this.meta.get("line") if table.this is not None else None
-            at = f" (line {line}, column {table.this.meta.get('col')})" if line else ""
+            at = place(table.this)
             raise UnknownNameError(
                 f"there is no table or model {table.name!r}{at}",
                 hint=nearest(table.name, [r.name for r in catalog.values()]),
@@ -137,14 +136,6 @@ def refuse_outside(table: exp.Table) -> None:
             f"{function.sql(dialect='duckdb')} is read outside the warehouse, where no batch tells of change",
             hint="load it into a table with apply() or a files source, and read that.",
         )
-
-
-def column_hint(message: str, catalog: Catalog, query: exp.Query) -> str:
-    """The nearest column name among the tables the query reads."""
-    wanted = message.split("'")[1] if "'" in message else ""
-    read = {t.name.lower() for t in find_all(query, exp.Table)}
-    names = {c.name for r in catalog.values() if r.name.lower() in read for c in r.columns}
-    return nearest(wanted, names)
 
 
 def expand_named_windows(tree: exp.Expr) -> None:

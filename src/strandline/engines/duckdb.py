@@ -102,7 +102,24 @@ def narrowed(sql: str, names: Sequence[str], types: Sequence[str], kind: str) ->
 
 def first_line(error: Exception) -> str:
     """The database's message without its echo of the statement."""
-    return re.split(r"\n\s*\n|\nLINE ", str(error))[0].strip().replace("\n", " ")
+    return re.split(r"\n\s*\n|\nLINE |\n\s*Candidate functions", str(error))[0].strip().replace("\n", " ")
+
+
+def place_of(error: BaseException, sql: str, before: int) -> str:
+    """` (line 2, column 3)` of what the database points at in a statement; empty where it points at nothing.
+
+    `before` characters of the first line were put there by us. Of long lines the database shows a part.
+    """
+    shown = re.search(r"\nLINE (\d+): (.*)\n( *)\^", str(error))
+    if shown is None:
+        return ""
+    line, part = int(shown[1]), shown[2]
+    lead = 3 if part.startswith("...") else 0
+    beyond = len(shown[3]) - len(f"LINE {line}: ") - lead
+    start = sql.split("\n")[line - 1].find(part[lead:].removesuffix("..."))
+    if start < 0:
+        return ""
+    return f" (line {line}, column {start + beyond + 1 - (before if line == 1 else 0)})"
 
 
 @dataclass
@@ -173,8 +190,13 @@ class DuckDB:
             return self.connection.sql(narrowed(sql, names, types, "VARCHAR")).to_arrow_table()
 
     def describe(self, sql: str) -> tuple[Column, ...]:
-        """Names and types a query would return, without running it."""
-        return tuple(Column(str(r[0]), str(r[1])) for r in self.rows(f"DESCRIBE {sql}"))
+        """Names and types a query would return, without running it; errors carry line and column."""
+        asked = f"DESCRIBE {sql}"
+        try:
+            return tuple(Column(str(r[0]), str(r[1])) for r in self.rows(asked))
+        except EngineError as error:
+            at = place_of(error.__cause__, asked, len("DESCRIBE ")) if error.__cause__ is not None else ""
+            raise EngineError(error.message + at, hint=error.hint, cause=error.__cause__) from error.__cause__
 
     def load(self, frame: pa.Table, sql: str) -> int:
         """Run `sql` with the frame readable as `incoming`, without copying it."""
