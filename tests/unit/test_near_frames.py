@@ -11,6 +11,7 @@ import pytest
 
 import strandline as sl
 from strandline import zset as z
+from strandline.compiler import suffix
 from strandline.warehouse import Warehouse
 
 COLUMNS = "id INTEGER, k VARCHAR, ts TIMESTAMP, n INTEGER, d DECIMAL(9,2), f DOUBLE, x INTEGER"
@@ -51,9 +52,15 @@ def test_it_is_one_stage_that_carries(warehouse: Warehouse, name: str) -> None:
     assert [stage.strategy for stage in stages] == ["carry"]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_it_stays_equal_to_the_recompute(warehouse: Warehouse, seed: int) -> None:
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_stays_equal_to_the_recompute(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, seed: int, *, long: bool
+) -> None:
+    """Where partitions are taken for long ones, what follows a late row is evaluated alone."""
     chance = random.Random(seed)
+    if long:
+        monkeypatch.setattr(suffix, "LONG", 0)
     for name, sql in QUERIES.items():
         warehouse.create_model(name, sql, strategy="incremental")
     for moment in range(10):

@@ -121,7 +121,11 @@ def holds(stage: Stage, near: Near) -> str:
         return f"_peers <= _edge_peers + {near.back or 0}"
     if near.kind == "ROWS":
         return f"_distance <= _edge_distance + {near.back}"
+    edge = "_last" if peers_alone(stage) else "_edge"
+    return f"coalesce({seen(stage, near, value(stage), edge)}, FALSE)"
+
+
+def seen(stage: Stage, near: Near, value: str, edge: str) -> str:
+    """True where a frame at the order value `edge` reaches back to the value."""
     sign, compared = ("+", "<=") if first(stage).descending else ("-", ">=")
-    reach = "_last" if peers_alone(stage) else "_edge"
-    reach += f" {sign} {near.back}" if near.back else ""
-    return f"coalesce({value(stage)} {compared} {reach}, FALSE)"
+    return f"{value} {compared} {edge}{f' {sign} {near.back}' if near.back else ''}"

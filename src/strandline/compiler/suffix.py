@@ -13,11 +13,23 @@ from strandline.compiler.finish import finish
 from strandline.compiler.frames import Reach, reaches, seeded
 from strandline.compiler.history import columns, heads_again, history, rewrite_history
 from strandline.compiler.orders import full_order, is_total, late_order, operator, partition
+from strandline.compiler.placing import measured, peers_alone, placed, seen
 from strandline.compiler.plan import Stage
 from strandline.compiler.text import Step, listed, make, ordering, precedes, same, scratch
 
 LONG = 20_000
 """Stored rows above which a partition is long: below it, finding the place costs what it saves."""
+
+
+def continues_anywhere(stage: Stage) -> bool:
+    """Whether the functions can go on from rows in the middle of a partition.
+
+    What runs and looks ahead cannot: its values there hold rows after the change. Under levels over near
+    frames, rows would have to be evaluated further back than is known here.
+    """
+    found = reaches(operator(stage), is_total(operator(stage), stage.input)).values()
+    ahead = any(how.running and (how.ahead or how.near) for how in found if isinstance(how, Reach))
+    return not ahead and not (stage.near and operator(stage).levels)
 
 
 def long_buckets(stage: Stage, late: str) -> list[Step]:
@@ -46,9 +58,10 @@ def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
     changing = f"{rows} AS s JOIN {line} AS l ON s._row = l._row WHERE l._back <= {stage.open_to}"
     moved = f"(SELECT * FROM {after} WHERE coalesce(_was <= {stage.open_to}, TRUE))"
     when = ("long",)
+    near = Step(make(scratch(stage.table, "near"), nearest(stage, gone, firsts)), when=when)
     return [
         Step(make(firsts, first_changes(stage, come, gone)), when=when),
-        Step(make(scratch(stage.table, "near"), nearest(stage, gone, firsts)), when=when),
+        *([near] if confined(stage) else []),
         Step(make(line, in_line(stage, come, gone, firsts)), when=when),
         Step(make(rows, found), when=when),
         Step(make(before, f"SELECT s.* FROM {changing}"), when=when),
@@ -81,7 +94,8 @@ def nearest(stage: Stage, gone: str, firsts: str) -> str:
     They confine the search for the rows just before it: sorting all that stand before would cost most.
     """
     first, by = full_order(stage)[0], listed(operator(stage).partition, "e.")
-    last = f"{'min' if first.descending else 'max'}(e.{r.quote(first.column)}, {context(stage)}) AS _near"
+    many = 1 if stage.near else context(stage)
+    last = f"{'min' if first.descending else 'max'}(e.{r.quote(first.column)}, {many}) AS _near"
     rows = f"({stored(stage, gone)}) AS e JOIN {firsts} AS f ON {same(operator(stage).partition, 'e', 'f')}"
     found = f"FROM {rows} WHERE {earlier(stage)}"
     return f"SELECT {by}, {last} {found} GROUP BY {by}" if by else f"SELECT {last} {found}"
@@ -100,20 +114,42 @@ def in_line(stage: Stage, come: str, gone: str, firsts: str) -> str:
     keys = operator(stage).partition
     new = f"SELECT {listed(r.columns(stage.input))}, FALSE AS _gone FROM {come} AS c WHERE {in_long(stage)}"
     rows = stored(stage, gone) + (f" UNION ALL BY NAME {new}" if come else "")
+    joined = f"({rows}) AS e JOIN {firsts} AS f ON {same(keys, 'e', 'f')}"
+    if confined(stage):
+        joined += f" LEFT JOIN {scratch(stage.table, 'near')} AS n ON {same(keys, 'e', 'n')}"
+    return (
+        f"WITH line AS (SELECT e.*, {earlier(stage)} AS _earlier, {close(stage)} AS _close FROM {joined}) "
+        f"SELECT * EXCLUDE (_earlier, _close), 0 AS _back FROM line WHERE NOT _earlier UNION ALL "
+        f"{before_the_change(stage, 'line WHERE _earlier AND _close')}"
+    )
+
+
+def before_the_change(stage: Stage, rows: str) -> str:
+    """Of the rows before the change those that are needed, as if they were all there are of the partition."""
+    if stage.near:
+        measures = ", ".join(f"{text} AS {name}" for name, text in measured(stage).items())
+        found = placed(stage, f"SELECT * EXCLUDE (_earlier, _close), {measures} FROM {rows}")
+        return f"SELECT * FROM ({found}) AS p WHERE _back <= {stage.held_to}"
+    back = [r.Order(o.column, not o.descending, not o.nulls_first) for o in full_order(stage)]
+    number = f"row_number() OVER ({partition(stage)}ORDER BY {ordering(back)}) AS _back"
+    return f"SELECT * EXCLUDE (_earlier, _close), {number} FROM {rows} QUALIFY _back <= {context(stage)}"
+
+
+def confined(stage: Stage) -> bool:
+    """Whether the order values of the rows before the change tell which of them are needed."""
+    return not stage.near or (peers_alone(stage) and stage.back == 1)
+
+
+def close(stage: Stage) -> str:
+    """True for rows that may be needed, by the value of their first order term."""
+    if not confined(stage):
+        return "TRUE"
     first = full_order(stage)[0]
     column, limit = f"e.{r.quote(first.column)}", "list_max(_near)" if first.descending else "list_min(_near)"
+    if stage.near:
+        return " OR ".join(f"coalesce({seen(stage, near, column, limit)}, TRUE)" for near in stage.near)
     near = f"{column} {'<=' if first.descending else '>='} {limit} OR {column} IS NULL"
-    near = f"coalesce(len(_near) < {context(stage)} OR {near}, TRUE)"
-    back = [r.Order(o.column, not o.descending, not o.nulls_first) for o in full_order(stage)]
-    over = f"{partition(stage)}ORDER BY {ordering(back)}"
-    return (
-        f"WITH line AS (SELECT e.*, {earlier(stage)} AS _earlier, {near} AS _close FROM ({rows}) AS e "
-        f"JOIN {firsts} AS f ON {same(keys, 'e', 'f')} "
-        f"LEFT JOIN {scratch(stage.table, 'near')} AS n ON {same(keys, 'e', 'n')}) "
-        f"SELECT * EXCLUDE (_earlier, _close), 0 AS _back FROM line WHERE NOT _earlier UNION ALL "
-        f"SELECT * EXCLUDE (_earlier, _close), row_number() OVER ({over}) AS _back FROM line "
-        f"WHERE _earlier AND _close QUALIFY _back <= {context(stage)}"
-    )
+    return f"coalesce(len(_near) < {context(stage)} OR {near}, TRUE)"
 
 
 def stored(stage: Stage, gone: str) -> str:

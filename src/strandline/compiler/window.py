@@ -34,7 +34,7 @@ from strandline.compiler.orders import behind, distance, is_total, operator, ove
 from strandline.compiler.passes.prune import prune
 from strandline.compiler.placing import measured, placed
 from strandline.compiler.plan import Stage
-from strandline.compiler.suffix import long_buckets, places, redo_suffix
+from strandline.compiler.suffix import continues_anywhere, long_buckets, places, redo_suffix
 from strandline.compiler.text import (
     Step,
     bucket,
@@ -198,7 +198,7 @@ def input_program(stage: Stage, changed: Changed, simple: bool) -> list[Step]:
 
 def late_steps(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     """Where late partitions lie; of long ones just what follows the change is evaluated."""
-    if stage.near:
+    if not continues_anywhere(stage):
         return [places(stage, late)]
     return [*long_buckets(stage, late), *redo_suffix(stage, come, gone)]
 
