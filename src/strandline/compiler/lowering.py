@@ -69,6 +69,7 @@ def lower_select(select: exp.Select, ctx: Context) -> Lowered:
     terms = r.conjuncts(where.this) if where is not None else []
     for predicate in sorted(terms, key=lambda t: has(t, exp.Query)):
         node = lower_predicate(node, predicate, scope, ctx)
+    node, scope = s.told_apart(node, select.args.get("group"), scope, ctx)
     select, given = with_outer_calls(select)
     clauses = s.Clauses.of(select, scope, keys, given)
     node, clauses = s.lower_scalar_subqueries(node, clauses, scope, ctx)

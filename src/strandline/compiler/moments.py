@@ -16,7 +16,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from strandline.compiler import relations as r
-from strandline.compiler.accumulators import Accumulator, counter, is_number
+from strandline.compiler.accumulators import Accumulator, counter, is_number, over_rows
 from strandline.compiler.text import sql
 
 LIMIT = 2**46
@@ -127,7 +127,10 @@ def whole(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
     new = {
         part: f"(coalesce(o.{brace(f'{name}.{part}')}, 0) + d.{brace(f'{name}.{part}+')})" for part in parts
     }
-    sums = tuple(net(f"{name}.{part}", what, condition) for part, what in parts.items())
+    sums = tuple(
+        net(f"{name}.{part}", what, condition, counted=part in ("count", "odd"))
+        for part, what in parts.items()
+    )
     left = difference(new["count"], new["sum"], new["squared"])
     narrow = f"pow({new['sum']}::DOUBLE, 2) * {new['count']} > {NARROW} * ({left}) AND ({left}) <> 0"
     doubt = f"{new['odd']} > 0 OR coalesce({narrow}, {new['count']} > 0)"
@@ -135,11 +138,17 @@ def whole(name: str, call: exp.Expr, condition: str) -> tuple[Accumulator, ...]:
     return (*sums, Accumulator(squares, as_read(text, condition), "0", "0", "0", "NULL::DOUBLE", doubt=doubt))
 
 
-def net(name: str, number: str, condition: str) -> Accumulator:
-    """An exact sum of what came less what went."""
+def net(name: str, number: str, condition: str, *, counted: bool) -> Accumulator:
+    """An exact sum of what came less what went.
+
+    Ones are `counted` where nothing goes: beside an empty side of a LEFT JOIN, DuckDB 2.0.0 takes
+    `coalesce(sum(1) FILTER (…), 0) > 0` for false.
+    """
     initial, change = (
         f"coalesce(sum({n}) FILTER (WHERE {condition}), 0)" for n in (number, f"({number}) * _w")
     )
+    if counted:
+        initial = over_rows(f"count({number})", condition)
     return Accumulator(name, initial, initial, change, "0", "coalesce(o.{n}, 0) + d.{i}")
 
 

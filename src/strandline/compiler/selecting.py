@@ -159,6 +159,26 @@ def grouping_sets(group: exp.Group | None, scope: Scope) -> tuple[tuple[exp.Expr
     return tuple(tuple(dict.fromkeys(one)) for one in found)
 
 
+def told_apart(
+    node: r.Relation, group: exp.Group | None, scope: Scope, ctx: Context
+) -> tuple[r.Relation, Scope]:
+    """Names of one column in grouping sets become columns of their own: a set may leave out one of them."""
+    if group is None or not any(isinstance(e, SETS) for e in group.expressions):
+        return node, scope
+    named = dict.fromkeys((c.table, c.name) for c in find_all(group, exp.Column))
+    taken: set[str] = set()
+    again: dict[tuple[str, str], str] = {}
+    for name in (n for n in named if n in scope):
+        if scope[name] in taken:
+            again[name] = ctx.names.fresh(name[1])
+        taken.add(scope[name])
+    if not again:
+        return node, scope
+    kept = [r.Out(c, r.column(c)) for c in r.columns(node)]
+    added = [r.Out(copy, r.column(scope[name])) for name, copy in again.items()]
+    return r.Project(node, (*kept, *added), r.ids(node)), {**scope, **again}
+
+
 def sets_of(item: exp.Expr) -> list[tuple[exp.Expr, ...]]:
     """The grouping sets of one GROUP BY item."""
     parts = [tuple_of(p) for p in item.expressions]
