@@ -12,6 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
+from strandline.compiler.collation import by_functions
 from strandline.compiler.free import leaves
 from strandline.compiler.inferring import inferred
 from strandline.compiler.limits import plain_limits
@@ -45,6 +46,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     try:
         refuse_loose_arrows(asked)
         known = partial(spelled_columns, catalog=catalog)
+        by_functions(asked)
         plain_limits(asked)
         without_pivots(asked, known)
         without_columns(asked, known)
