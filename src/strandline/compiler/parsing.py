@@ -18,12 +18,28 @@ from strandline.compiler.trees import find_all
 from strandline.errors import ParseError
 
 ARROWS = (exp.JSONExtract, exp.JSONExtractScalar)
+VERBATIM = frozenset(
+    (
+        "APPLY",
+        "APPROX_TOP_K",
+        "DATE_ADD",
+        "DECODE",
+        "JARO_WINKLER_SIMILARITY",
+        "LOG10",
+        "LOG2",
+        "REDUCE",
+        "TIME_BUCKET",
+    )
+)
+"""Functions that the parser knows under other names, with fewer or other arguments than the engine's."""
 OPERATORS = (exp.Binary, exp.Unary, exp.In, exp.Between)
 
 
 class Parser(DuckDBParser):
     """The parser of the dialect, where the engine reads a text otherwise."""
 
+    FUNCTIONS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTIONS.items() if k not in VERBATIM}
+    FUNC_TOKENS: ClassVar = DuckDBParser.FUNC_TOKENS | {TokenType.APPLY}
     LAMBDAS: ClassVar = {k: v for k, v in DuckDBParser.LAMBDAS.items() if k is not TokenType.ARROW}
     """`f(j -> 'a')` takes a part of JSON: the engine has no lambdas with an arrow any more."""
 
@@ -48,7 +64,12 @@ class AsTheEngine(DuckDB):
 def statements(sql: str) -> list[exp.Expr]:
     """The statements of a text; a comment after the last semicolon is none. Raises SqlglotError."""
     trees = AsTheEngine().parse(sql)
-    return [t for t in trees if t is not None and not isinstance(t, exp.Semicolon)]
+    found = [t for t in trees if t is not None and not isinstance(t, exp.Semicolon)]
+    for negated in (n for tree in found for n in find_all(tree, exp.Not)):
+        if isinstance(negated.parent, exp.Binary) and not isinstance(negated.parent, exp.Connector):
+            # `a NOT IN (b) = c` compares with what is not; written as `NOT a IN (b) = c` it would not
+            negated.replace(exp.Paren(this=negated.copy()))
+    return found
 
 
 def parse(sql: str, dialect: str) -> exp.Query:
