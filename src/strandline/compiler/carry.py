@@ -51,7 +51,7 @@ RUNNING = {
     "bit_and": Seeded("CASE WHEN {if} THEN {x} END", "bit_and({s}) OVER ({w})"),
     "bit_or": Seeded("CASE WHEN {if} THEN {x} END", "bit_or({s}) OVER ({w})"),
     "bit_xor": Seeded("CASE WHEN {if} THEN {x} END", "bit_xor({s}) OVER ({w})"),
-    "text": Seeded("CASE WHEN {if} THEN {x} END", "string_agg({s}, {by}) OVER ({w})"),
+    "text": Seeded("CASE WHEN {if} THEN ({x})::VARCHAR END", "string_agg({s}, {by}) OVER ({w})"),
     "first": Seeded("{x}", "first_value({s}) OVER ({w})", every=True),
     "first_ignoring": Seeded("{x}", "first_value({s} IGNORE NULLS) OVER ({w})", every=True),
     "last_ignoring": Seeded("{x}", "last_value({s} IGNORE NULLS) OVER ({w})", every=True),

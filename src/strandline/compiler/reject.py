@@ -37,6 +37,7 @@ VOLATILE = frozenset(
         "pg_conf_load_time",
         "current_setting",
         "getenv",
+        "reservoir_quantile",
         "sleep_ms",
         "write_log",
     ]
