@@ -123,7 +123,8 @@ def bound(value: object, side: object, kind: str) -> Bound:
 
 def constant(value: exp.Expr) -> bool:
     """A distance written out: a number, an interval, or one made of such."""
-    return not has(value, exp.Column, exp.Query, exp.Null, exp.Neg, exp.Parameter, exp.Placeholder)
+    others = (exp.Column, exp.Query, exp.Anonymous, exp.Null, exp.Neg, exp.Parameter, exp.Placeholder)
+    return not has(value, *others)
 
 
 def head_function(out: r.Out) -> tuple[exp.Expr, str, bool]:
@@ -162,6 +163,8 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
         return "its frame has bounds that are not written out"
     if frame.end == UNBOUNDED:
         return "its frame reaches the end of the partition"
+    if window.order and window.order[0].wraps and any(b.text[:1].isalpha() for b in (frame.start, frame.end)):
+        return "its order column is a time of day for all that is known, and hours after it may be before it"
     by_rows = frame.kind == "ROWS" or (total and not frame.start.text and not frame.end.text)
     return from_the_start(call, frame, ignoring, by_rows) if frame.running else sliding(frame, by_rows)
 

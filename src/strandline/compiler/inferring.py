@@ -36,6 +36,8 @@ WIDEST_FIRST = (
     Kind.BOOLEAN,
 )
 TIMES = (Kind.TIMESTAMPTZ, Kind.TIMESTAMP, Kind.DATE)
+TIMES_OF_DAY = (Kind.TIME, Kind.TIMETZ, Kind.TIME_NS, Kind.UNKNOWN)
+"""What an interval is added to around midnight; what is unknown may be one."""
 TEXTS = (Kind.VARCHAR, Kind.TEXT)
 NUMBERS = frozenset(WIDEST_FIRST) - {Kind.BOOLEAN}
 FLOATS = frozenset([Kind.DOUBLE, Kind.FLOAT])

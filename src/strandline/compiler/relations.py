@@ -171,11 +171,12 @@ class TopK:
 
 @dataclass(frozen=True)
 class Order:
-    """One ORDER BY term over a column."""
+    """One ORDER BY term over a column; `wraps` where an hour after its values may be before them."""
 
     column: str
     descending: bool = False
     nulls_first: bool = False
+    wraps: bool = False
 
     @property
     def sql(self) -> str:

@@ -24,6 +24,7 @@ from strandline.compiler.binding import (
 )
 from strandline.compiler.correlation import SETS, domain_rows, same_keys
 from strandline.compiler.free import Reference
+from strandline.compiler.inferring import TIMES_OF_DAY, kind
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
 from strandline.compiler.trees import copy_of, find_all, has, rebuilt
@@ -395,7 +396,8 @@ def copy_or_none(expr: exp.Expr | None) -> exp.Expr | None:
 
 
 def ordered(term: exp.Ordered, keyed: dict[exp.Expr, str]) -> r.Order:
-    return r.Order(keyed[term.this], bool(term.args.get("desc")), bool(term.args.get("nulls_first")))
+    wraps = kind(term.this) in TIMES_OF_DAY
+    return r.Order(keyed[term.this], bool(term.args.get("desc")), bool(term.args.get("nulls_first")), wraps)
 
 
 def keys_as_columns(
