@@ -60,12 +60,22 @@ def written_out(expr: exp.Expr, known: list[Column]) -> list[exp.Expr]:
     """The output once for each column, named after it; as it is where that is not known."""
     call = found(expr)
     chosen = meant(call, known) if call is not None else None
-    if call is None or chosen is None or "\\" in expr.alias:
+    if call is None or chosen is None:
         return [expr]
     return [
-        exp.alias_(instead(expr.unalias(), call, column), expr.alias or column[1], quoted=True)
+        exp.alias_(instead(expr.unalias(), call, column), title(expr.alias, call, column), quoted=True)
         for column in chosen
     ]
+
+
+def title(alias: str, call: exp.Expr, column: Column) -> str:
+    """A column's name: its own, or an alias, in which `\\1` is what the pattern's first group found."""
+    pattern = call.this
+    if "\\" not in alias or not isinstance(pattern, exp.Literal):
+        return alias or column[1]
+    parts = re.search(pattern.name, column[1])
+    groups = (parts[0], *parts.groups("")) if parts is not None else ()
+    return re.sub(r"\\(\d)", lambda m: groups[int(m[1])] if int(m[1]) < len(groups) else "", alias)
 
 
 def for_each(condition: exp.Expr, known: list[Column]) -> exp.Expr:
