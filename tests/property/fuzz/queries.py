@@ -231,7 +231,11 @@ def _topk(gen: Gen) -> Query:
     gen.tag("limit")
     first = [f"c{rng.choice(comparable)}"] if comparable and gen.chance(0.7) else []
     order = [n + direction(gen) for n in [*first, *(t for t in total if t not in first)]]
-    limit = f" LIMIT {rng.randint(0, 6)}" + (f" OFFSET {rng.randint(1, 3)}" if gen.chance(0.25) else "")
+    share = gen.chance(0.15)
+    if share:
+        gen.tag("limit:share")
+    limit = f" LIMIT {rng.choice((15, 40, 75)) if share else rng.randint(0, 6)}{'%' if share else ''}"
+    limit += f" OFFSET {rng.randint(1, 3)}" if gen.chance(0.25) else ""
     return Query(f"{query} ORDER BY {', '.join(order)}{limit}", outer, total)
 
 
