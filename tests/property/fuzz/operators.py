@@ -98,8 +98,7 @@ LISTED: dict[str, tuple[tuple[str, str], ...]] = {
             r"OVER \(((?:PARTITION|ORDER) BY [^()]+?)( ROWS[^()]*)?\).*\bFROM \(\s*SELECT.*OVER \(\1[ )]",
         ),
         ("QUALIFY", r"\bQUALIFY\b"),
-        ("ORDER BY … LIMIT", r"\bLIMIT \d+(?![\d%])"),
-        ("LIMIT n%", r"\bLIMIT \d+%"),
+        ("ORDER BY … LIMIT", r"\bLIMIT \d"),
     ),
     "Set operations": (
         ("UNION ALL", r"\bUNION ALL\b"),
