@@ -60,3 +60,7 @@ def test_counts_appear_under_their_strategy() -> None:
     tally.add_file(["SELECT a FROM t UNION ALL SELECT a FROM u"])
     cells = lines(report(tally))["Set operations: UNION ALL"]
     assert cells == ["1", "1", *("1" if s == "stateless" else "" for s in ORDER)]
+
+
+def test_how_it_was_run_stands_in_the_page() -> None:
+    assert "\nThree runs, one of them at night.\n\n## " in report(Tally(), "Three runs, one of them at night.")

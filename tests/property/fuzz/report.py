@@ -1,12 +1,15 @@
 """Adds up the counts of a run and writes docs/coverage.md: `make coverage`.
 
 STRANDLINE_COVERAGE=build/coverage pytest tests/property/test_random.py tests/slt
-PYTHONPATH=src:tests/property python -m fuzz.report build/coverage docs/coverage.md
+PYTHONPATH=src:tests/property python -m fuzz.report build/coverage docs/coverage.md ["HOW IT WAS RUN"]
+
+What is said last stands in the page: counts of several runs, or of another program, have to say so.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def added(folder: Path) -> Tally:
     return total
 
 
-def report(tally: Tally) -> str:
+def report(tally: Tally, told: str = "") -> str:
     kept = 1 - tally.full_cases / max(1, tally.cases)
     bad = tally.findings
     lines = [
@@ -48,6 +51,7 @@ def report(tally: Tally) -> str:
             f"{kept:.1%} kept without `full`."
         ),
         "",
+        *([*textwrap.wrap(told, 110), ""] if told else []),
     ]
     for group, items in LISTED.items():
         lines += [f"## {group}", "", heading("operator", "files", "cases"), dashes(3)]
@@ -91,7 +95,7 @@ def reasons(counts: Counter[str]) -> list[str]:
 
 def main() -> int:
     folder, target = Path(sys.argv[1]), Path(sys.argv[2])
-    target.write_text(report(added(folder)))
+    target.write_text(report(added(folder), *sys.argv[3:]))
     return 0
 
 
