@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError
 
 from strandline.compiler.outputs import Column, Columns, columns_of
-from strandline.compiler.trees import copy_of, find_all, has
+from strandline.compiler.trees import copy_of, find_all, has, nodes
 
 CONDITIONS = ("where", "having", "qualify")
 
@@ -18,6 +18,8 @@ def without_columns(tree: exp.Expr, columns: Columns) -> None:
 
     Raises OptimizeError for what only the engine can write out.
     """
+    if not any(isinstance(n, exp.Columns) or of_a_star(n) for n in nodes(tree)):
+        return
     for select in reversed(find_all(tree, exp.Select)):
         conditions = [c for c in CONDITIONS if found(select.args.get(c)) is not None]
         if not conditions and not any(found(e) is not None for e in select.expressions):
