@@ -133,12 +133,13 @@ class Shared:
 
     def narrow(self, asking: DuckDB) -> None:
         """One thread from now on; not while another connection works, since threads end with their work."""
-        if self.narrowed or self.running - {asking}:
+        if self.narrowed or self.usual == 1 or self.running - {asking}:
             return
         with asking.connection.cursor() as beside:  # the transaction may be an aborted one
             self.usual = self.usual or beside.execute("SELECT current_setting('threads')").fetchall()[0][0]
-            beside.execute("SET threads = 1")
-        self.narrowed = True
+            if self.usual > 1:
+                beside.execute("SET threads = 1")
+                self.narrowed = True
 
     def widen(self, asking: DuckDB) -> None:
         """All threads again."""
