@@ -63,4 +63,5 @@ def test_counts_appear_under_their_strategy() -> None:
 
 
 def test_how_it_was_run_stands_in_the_page() -> None:
-    assert "\nThree runs, one of them at night.\n\n## " in report(Tally(), "Three runs, one of them at night.")
+    said = "Three runs, one of them at night."
+    assert f"\n{said}\n\n## " in report(Tally(), said)

@@ -220,8 +220,14 @@ def raw_select(stage: Stage, source: str) -> str:
     else:
         outs = [f"count(*) AS {r.quote(ROWS)}"]
         outs += [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in stage.operator.aggregates]
-    by = f" GROUP BY {', '.join(sql(o.expr) for o in stage.operator.groups)}" if groups else ""
+    by = f" GROUP BY {grouping(stage)}" if groups else ""
     return f"SELECT {', '.join(groups + outs)} FROM ({source}) AS b{by}"
+
+
+def grouping(stage: Stage) -> str:
+    """The groups after GROUP BY, where a number alone would be a place in the list of outputs."""
+    texts = (sql(o.expr) if has(o.expr, exp.Column) else f"coalesce({sql(o.expr)})" for o in groups_of(stage))
+    return ", ".join(texts)
 
 
 def with_values(stage: Stage, source: str) -> str:
@@ -291,9 +297,7 @@ def delta(stage: Stage, added: str | None, removed: str | None) -> str:
     groups = [f"{sql(o.expr)} AS {r.quote(o.name)}" for o in groups_of(stage)]
     parts = delta_columns(stage, removing=removed is not None)
     # without groups there is a row even of no input
-    end = (
-        f" GROUP BY {', '.join(sql(o.expr) for o in groups_of(stage))}" if groups else " HAVING count(*) > 0"
-    )
+    end = f" GROUP BY {grouping(stage)}" if groups else " HAVING count(*) > 0"
     return f"SELECT {', '.join(groups + parts) or '1 AS one'} FROM ({source}) AS b{end}"
 
 
