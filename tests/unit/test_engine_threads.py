@@ -88,7 +88,7 @@ def test_nobody_waits_for_another_connections_statement(engine: DuckDB) -> None:
     reader.close()
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(10, 1), (60_000, 3)])
+@pytest.mark.parametrize(("rows", "expected"), [(10, 1), (130_000, 3)])
 def test_a_small_refresh_runs_alone(rows: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with sl.open(":memory:", threads=3) as wh:
         wh.create_table("t", "id INTEGER, n INTEGER", key="id")

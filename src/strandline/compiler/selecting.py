@@ -76,11 +76,12 @@ class Clauses:
         order = select.args.get("order")
         picks = bool(select.args.get("limit") or select.args.get("offset") or on)
         having = bound(select.args["having"].this) if select.args.get("having") else None
+        groups = group_expressions(group, outputs, having, scope)
         return Clauses(
             outputs=outputs,
-            groups=group_expressions(group, outputs, having, scope),
+            groups=groups,
             sets=grouping_sets(group, scope),
-            grouped=group is not None,
+            grouped=group is not None and bool(groups or not group.args.get("all")),
             having=having,
             qualify=bound(select.args["qualify"].this) if select.args.get("qualify") else None,
             distinct=distinct is not None and on is None,
@@ -131,11 +132,17 @@ def group_expressions(
     having: exp.Expr | None,
     scope: Scope,
 ) -> tuple[exp.Expr, ...]:
-    """The GROUP BY expressions; ALL means every output without an aggregate, and the columns of HAVING."""
+    """The GROUP BY expressions; ALL means outputs of columns that are no aggregates, and HAVING's."""
     if group is None:
         return ()
     if group.args.get("all"):
-        shown = [e for _, e in outputs if not any(True for _ in aggregate_units(e))]
+        there = set(scope.values())
+        shown = [
+            e
+            for _, e in outputs
+            if any(not c.table and c.name in there for c in find_all(e, exp.Column))
+            and not any(True for _ in aggregate_units(e))
+        ]
         return tuple(dict.fromkeys([*shown, *(bare_columns(having) if having is not None else ())]))
     if any(isinstance(e, SETS) for e in group.expressions):
         return tuple(dict.fromkeys(e for one in grouping_sets(group, scope) for e in one))
