@@ -10,8 +10,9 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.accumulators import is_number, several
+from strandline.compiler.qualify import PEERS
 from strandline.compiler.text import sql
-from strandline.compiler.trees import has
+from strandline.compiler.trees import find_all, has
 
 LONGEST_HEAD = 1000
 RUNNING: dict[type[exp.Expr], str] = {
@@ -144,7 +145,7 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
     assert isinstance(out.expr, exp.Window)
     if not window.order and not window.ties:
         return "it looks at the whole partition (no ORDER BY)"
-    if has(call, exp.Order):
+    if has(call, exp.Order) and not among_peers(call):
         return "it has an order of its own inside its frame"
     if isinstance(call, exp.RowNumber):
         return Reach("row_number")
@@ -167,6 +168,11 @@ def reach(out: r.Out, window: r.Window, total: bool) -> Reach | str:
         return "its order column is a time of day for all that is known, and hours after it may be before it"
     by_rows = frame.kind == "ROWS" or (total and not frame.start.text and not frame.end.text)
     return from_the_start(call, frame, ignoring, by_rows) if frame.running else sliding(frame, by_rows)
+
+
+def among_peers(call: exp.Expr) -> bool:
+    """The order in its brackets is the window's, with tie-breakers."""
+    return all(order.meta.get(PEERS) for order in find_all(call, exp.Order))
 
 
 def named_fill(call: exp.Expr) -> bool:
@@ -265,6 +271,8 @@ def from_the_start(call: exp.Expr, frame: Frame, ignoring: bool, by_rows: bool) 
         frame = Frame("ROWS", UNBOUNDED, Bound(-1))
     if frame.exclude or has(call, exp.Distinct):
         return "its frame or arguments have no bounded carried state"
+    if has(call, exp.Order) and (ignoring or not isinstance(call, exp.LastValue)):
+        return "it picks among peers, which order of rows alone tells apart"
     how = running(call, ignoring, not by_rows)
     if frame.end == CURRENT or isinstance(how, str):
         return how
@@ -294,7 +302,8 @@ def nth(call: exp.NthValue, peers: bool, ignoring: bool) -> Reach | str:
 def running(call: exp.Expr, ignoring: bool, peers: bool) -> Reach | str:
     """From the partition's start to the current row."""
     if isinstance(call, exp.FirstValue):
-        return Reach("first_ignoring" if ignoring else "first", peers=peers)
+        # the first row of all is the same one for peers
+        return Reach("first_ignoring", peers=peers) if ignoring else Reach("first")
     if isinstance(call, exp.LastValue):
         return Reach("last_ignoring" if ignoring else "last", peers=peers)
     if isinstance(call, exp.NthValue):

@@ -28,12 +28,15 @@ from strandline.compiler.using import mark_using, mend_using
 from strandline.errors import RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
+PEERS = "strandline_peers"
+"""Marks an order in a call's brackets that the query does not have: how peers come one after another."""
 MADE_UP = frozenset(
     {"range", "generate_series", "generateseries", "unnest", "explode", "values", "json_each", "json_tree"}
 )
 """Table functions whose rows are a function of their arguments."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
+PICKING = (*VALUES, exp.First, exp.Last, exp.AnyValue, exp.ArrayAgg, exp.GroupConcat)
 RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 
 
@@ -173,9 +176,13 @@ def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
     for select in find_all(tree, exp.Select):
         ties = tie_breakers(select, catalog)
         for window in find_all(select, exp.Window):
-            if window.find_ancestor(exp.Select) is select and needs_total(window):
+            if window.find_ancestor(exp.Select) is not select:
+                continue
+            if needs_total(window):
                 keep_whole_frame(window)
                 append_order(window, ties)
+            else:
+                order_peers(window, ties)
         if select.args.get("limit") or isinstance(select.args.get("distinct"), exp.Distinct):
             break_select_ties(select, ties)
         elif isinstance(select.parent, exp.Array) and not select.args.get("group"):
@@ -214,26 +221,68 @@ def is_one_row(select: exp.Select) -> bool:
     return not select.args.get("group") and any(u for p in parts if p is not None for u in aggregate_units(p))
 
 
+def order_peers(window: exp.Window, ties: list[exp.Expr]) -> None:
+    """What picks one of several peers, or lists them, is told in its own brackets in which order they come.
+
+    `last_value(v) OVER (ORDER BY d)` becomes `last_value(v ORDER BY d, id) OVER (ORDER BY d)`: rows of the
+    same d stay peers.
+    """
+    head = window.this
+    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
+        head = head.this
+    order = window.args.get("order")
+    if order is None:
+        return
+    total = exp.Window(partition_by=window.args.get("partition_by"), order=copy_of(order))
+    append_order(total, ties)
+    terms = total.args["order"].expressions
+    if len(terms) > len(order.expressions):
+        refuse_rows_of_peers(window, head)
+        if not isinstance(head, PICKING) or has(head, exp.Order, exp.Distinct):
+            return
+        place = "offset" if isinstance(head, exp.NthValue) else "this"
+        told = exp.Order(this=copy_of(head.args[place]), expressions=terms)
+        told.meta[PEERS] = True
+        head.set(place, told)
+
+
+def refuse_rows_of_peers(window: exp.Window, head: exp.Expr) -> None:
+    """Raises RejectedError for a frame of so many rows that leaves out peers, in an order that has any.
+
+    Which rows are in it depends on how peers come one after another, and with tie-breakers none are left.
+    """
+    spec = window.args.get("spec")
+    if spec is None or whole(spec) or isinstance(head, RANKS):
+        return
+    excluded = str(spec.args.get("exclude") or "").upper()
+    if excluded in ("TIES", "GROUP") and str(spec.args.get("kind") or "").upper() == "ROWS":
+        raise RejectedError(
+            f"ROWS with EXCLUDE {excluded} in an order with ties has no one result: {window.sql('duckdb')}",
+            hint="order by a key too, or take a RANGE or GROUPS frame.",
+        )
+
+
 def needs_total(window: exp.Window) -> bool:
     """True for functions whose value depends on the order among peers.
 
     Where a frame is made of peers (RANGE, GROUPS, EXCLUDE TIES or GROUP) a
     tie-breaker would change what is a peer, so the order stays as written.
     """
-    head = window.this
+    head, ignoring = window.this, has(window.this, exp.IgnoreNulls)
     while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
         head = head.this
+    first = isinstance(head, exp.FirstValue) and not ignoring  # the first row of all, for every peer
     if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
     if isinstance(head, RANKS) and not has(head, exp.Order):
         return False  # a rank tells of peers, whatever the frame
     spec = window.args.get("spec")
     if spec is None:
-        return isinstance(head, exp.FirstValue) or (isinstance(head, VALUES) and not window.args.get("order"))
+        return first or (isinstance(head, VALUES) and not window.args.get("order"))
     if str(spec.args.get("exclude") or "").upper() in ("TIES", "GROUP"):
         return False
     starts = str(spec.args.get("start")).upper() == "UNBOUNDED"
-    if (isinstance(head, exp.FirstValue) and starts) or (isinstance(head, VALUES) and whole(spec)):
+    if (first and starts) or (isinstance(head, VALUES) and whole(spec)):
         return True
     return str(spec.args.get("kind") or "").upper() == "ROWS" and not whole(spec)
 

@@ -23,7 +23,7 @@ from strandline.compiler.binding import (
     replace,
 )
 from strandline.compiler.correlation import SETS, domain_rows, same_keys
-from strandline.compiler.free import Reference
+from strandline.compiler.free import Reference, bound_columns, free
 from strandline.compiler.inferring import TIMES_OF_DAY, kind
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
@@ -136,13 +136,7 @@ def group_expressions(
     if group is None:
         return ()
     if group.args.get("all"):
-        there = set(scope.values())
-        shown = [
-            e
-            for _, e in outputs
-            if any(not c.table and c.name in there for c in find_all(e, exp.Column))
-            and not any(True for _ in aggregate_units(e))
-        ]
+        shown = [e for _, e in outputs if of_columns(e, scope) and not any(True for _ in aggregate_units(e))]
         return tuple(dict.fromkeys([*shown, *(bare_columns(having) if having is not None else ())]))
     if any(isinstance(e, SETS) for e in group.expressions):
         return tuple(dict.fromkeys(e for one in grouping_sets(group, scope) for e in one))
@@ -150,6 +144,11 @@ def group_expressions(
     # all rows are one group of a constant, but without rows there is none
     kept = [e for e in found if not isinstance(e, exp.Literal)] or [exp.true() for _ in found[:1]]
     return tuple(dict.fromkeys(kept))
+
+
+def of_columns(expr: exp.Expr, scope: Scope) -> bool:
+    """True for what names a column in scope, in a subquery too; all else is the same for every row."""
+    return bool(bound_columns(expr)) or any(name in scope for name in free(expr))
 
 
 def empty_tuple(expr: exp.Expr) -> bool:
