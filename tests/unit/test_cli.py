@@ -373,7 +373,7 @@ def test_a_watching_process_does_a_run(project: Path) -> None:
     ("sql", "said"),
     [
         ("SELECT FROM", "error: the query cannot be parsed at line 1, column 8: Expected table name\n"),
-        ("SELECT cnt(*) AS n FROM packages", 'Did you mean "century"?\n'),
+        ("SELECT cnt(*) AS n FROM packages", 'Did you mean "century"? (line 1, column 8)\n'),
     ],
 )
 def test_a_query_that_is_wrong_is_said_to_be_so_once(project: Path, sql: str, said: str) -> None:
