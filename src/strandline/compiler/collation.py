@@ -13,9 +13,8 @@ from sqlglot import exp
 from strandline.compiler.free import aliases
 from strandline.compiler.trees import find_all, has
 
-COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Like, exp.ILike, exp.In, exp.Between)
-
 ORDERINGS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+COMPARISONS = (*ORDERINGS, exp.Like, exp.ILike, exp.In, exp.Between)
 FUNCTIONS = {"nocase": "lower", "noaccent": "strip_accents", "nfc": "nfc_normalize"}
 
 

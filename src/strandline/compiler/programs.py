@@ -93,16 +93,16 @@ def drop(stage: Stage) -> list[str]:
 
 def read_columns(stage: Stage, table: str) -> set[str]:
     """Stored columns of `table` that the stage reads at all."""
-    return scanned([n for n in r.walk(stage.input) if isinstance(n, r.Scan)], stage, table)
+    return scanned(stage.input, stage, table)
 
 
 def removed_columns(stage: Stage, table: str) -> set[str]:
     """Stored columns of `table` that the stage wants of removed rows."""
     node = window.removal(stage) if isinstance(stage.operator, r.Window) else stage.input
-    return scanned([n for n in r.walk(node) if isinstance(n, r.Scan)], stage, table)
+    return scanned(node, stage, table)
 
 
-def scanned(scans: list[r.Scan], stage: Stage, table: str) -> set[str]:
-    """What these scans and the stage's lookups take of `table`."""
-    scans = [*scans, *(look.scan for look in stage.lookups)]
+def scanned(node: r.Relation, stage: Stage, table: str) -> set[str]:
+    """What the scans in a relation and the stage's lookups take of `table`."""
+    scans = [n for n in r.walk(node) if isinstance(n, r.Scan)] + [look.scan for look in stage.lookups]
     return {stored_name for scan in scans if scan.table == table for _, stored_name in scan.columns}

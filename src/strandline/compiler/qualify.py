@@ -227,10 +227,7 @@ def order_peers(window: exp.Window, ties: list[exp.Expr]) -> None:
     `last_value(v) OVER (ORDER BY d)` becomes `last_value(v ORDER BY d, id) OVER (ORDER BY d)`: rows of the
     same d stay peers.
     """
-    head = window.this
-    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
-        head = head.this
-    order = window.args.get("order")
+    head, order = called(window), window.args.get("order")
     if order is None:
         return
     total = exp.Window(partition_by=window.args.get("partition_by"), order=copy_of(order))
@@ -244,6 +241,14 @@ def order_peers(window: exp.Window, ties: list[exp.Expr]) -> None:
         told = exp.Order(this=copy_of(head.args[place]), expressions=terms)
         told.meta[PEERS] = True
         head.set(place, told)
+
+
+def called(window: exp.Window) -> exp.Expr:
+    """The function itself, without FILTER and what becomes of NULLs."""
+    head: exp.Expr = window.this
+    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
+        head = head.this
+    return head
 
 
 def refuse_rows_of_peers(window: exp.Window, head: exp.Expr) -> None:
@@ -268,10 +273,10 @@ def needs_total(window: exp.Window) -> bool:
     Where a frame is made of peers (RANGE, GROUPS, EXCLUDE TIES or GROUP) a
     tie-breaker would change what is a peer, so the order stays as written.
     """
-    head, ignoring = window.this, has(window.this, exp.IgnoreNulls)
-    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
-        head = head.this
-    first = isinstance(head, exp.FirstValue) and not ignoring  # the first row of all, for every peer
+    head = called(window)
+    first = isinstance(head, exp.FirstValue) and not has(
+        window.this, exp.IgnoreNulls
+    )  # the first row of all, for every peer
     if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
     if isinstance(head, RANKS) and not has(head, exp.Order):

@@ -36,9 +36,8 @@ class Reading:
 @contextmanager
 def concerning(engine: Engine, held: Holdings, model: ModelDefinition, change: Change) -> Iterator[None]:
     """Inside, the change sets of what the model reads are without the rows that do not concern it."""
-    readings = [held.partly_read(model, t) for t in model.inputs if change.came.get(t) and change.went.get(t)]
-    looked = [r for r in readings if r is not None and worth_looking(r, change)]
-    narrowed = [r for r in looked if narrow(engine, r, change, bool(model.plain))]
+    readings = [held.partly_read(model, table) for table in model.inputs if worth_looking(table, change)]
+    narrowed = [r for r in readings if r is not None and narrow(engine, r, change, bool(model.plain))]
     try:
         yield
     finally:
@@ -46,10 +45,10 @@ def concerning(engine: Engine, held: Holdings, model: ModelDefinition, change: C
             restore(engine, reading.table, change)
 
 
-def worth_looking(reading: Reading, change: Change) -> bool:
-    of_source = reading.table.startswith("data/")
-    known = reading.table not in change.rebuilt
-    return known and (of_source or change.size(reading.table) >= WORTH_LOOKING)
+def worth_looking(table: str, change: Change) -> bool:
+    """Rows both came and went, and they are a source table's or many."""
+    both = bool(change.came.get(table) and change.went.get(table)) and table not in change.rebuilt
+    return both and (table.startswith("data/") or change.size(table) >= WORTH_LOOKING)
 
 
 def narrow(engine: Engine, reading: Reading, change: Change, plain: bool) -> bool:

@@ -60,8 +60,6 @@ def refresh(
     engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change
 ) -> ModelRun | None:
     """Bring a model up to date; None where nothing that concerns it has changed."""
-    if not set(model.inputs) & (change.tables | change.rebuilt):
-        return None
     with concern.concerning(engine, held, model, change):
         return refresh_concerned(engine, held, model, change)
 
