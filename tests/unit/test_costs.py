@@ -90,6 +90,22 @@ def test_what_ran_once_is_not_quite_believed() -> None:
     assert filled(one, rows=1_000).way == "fill"
 
 
+def test_a_long_fill_took_as_long_because_of_its_rows() -> None:
+    """A window over a million rows: of 0.46 s newness is a small part, of 0.03 s half."""
+    one = Known(1_000_000)
+    one.made(1_000_000, 0.46, plain=False)
+    assert 0.4 < one.filling() < 0.46
+    few = Known(10_000)
+    few.made(10_000, 0.03, plain=False)
+    assert few.filling() == pytest.approx(0.015)
+
+
+def test_growth_of_small_runs_is_not_taken_for_that_of_large_ones() -> None:
+    """Of ten times the rows a refresh took twice as long: what each takes, however small, counts in both."""
+    one = ran(ran(known(0.6), 15_000, True, 0.12), 150_000, True, 0.26)
+    assert 0.5 < one.refreshing(750_000, True) < 0.85
+
+
 def test_refreshes_not_tried_for_long_are_tried_again() -> None:
     one = ran(known(), 1_000, False, 1.5)
     turns = 0

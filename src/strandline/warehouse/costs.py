@@ -37,6 +37,8 @@ ONCE = 0.5
 """Of what something took the only time it was seen: its statements were new to the engine."""
 BARE_ONCE = 0.8
 """The same of the plain table, which is one statement."""
+NEWNESS = 0.05
+"""Seconds that being new adds to a fill at most: its rows take as long the first time."""
 FADING = 0.99
 """With every fill that much less is believed of refreshes: things change, and are tried again."""
 LEAST = 0.003
@@ -73,6 +75,8 @@ class Took:
     """What something took the last few times: (rows, seconds)."""
 
     once: float = ONCE
+    newness: float = math.inf
+    """Seconds that the first time is believed to have been slower by, at most."""
     seen: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def add(self, rows: int, seconds: float) -> None:
@@ -81,7 +85,8 @@ class Took:
     def best(self) -> tuple[int, float]:
         """The quickest for its size: whatever else the machine did made the others slower."""
         rows, seconds = min(self.seen, key=lambda run: run[1] / run[0])
-        return rows, seconds * (self.once if len(self.seen) == 1 else 1)
+        new = min(seconds * (1 - self.once), self.newness) if len(self.seen) == 1 else 0
+        return rows, seconds - new
 
 
 @dataclass
@@ -95,8 +100,8 @@ class Known:
     """False for a Python function, which has no state to do without."""
     fills: int = 0
     """Fills in a row, with no refresh between."""
-    filled: Took = field(default_factory=Took)
-    bare: Took = field(default_factory=lambda: Took(BARE_ONCE))
+    filled: Took = field(default_factory=lambda: Took(ONCE, NEWNESS))
+    bare: Took = field(default_factory=lambda: Took(BARE_ONCE, NEWNESS))
     runs: dict[tuple[bool, int], Took] = field(default_factory=dict)
 
     def ran(self, rows: int, removing: bool, seconds: float) -> None:
@@ -137,7 +142,9 @@ def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least
     """Seconds for so many rows, by what was seen of fewer and of more.
 
     Far below all that was seen, rows alone decide, so that such a refresh is tried; far above it, what a
-    single size cost says nothing, and that of two how much more it becomes.
+    single size cost says nothing, and that of two how much more it becomes:
+    in between a straight line, which makes much of chance in small runs, and a power of the rows, which
+    knows nothing of what each refresh costs however small.
     """
     below = [p for p in points if p[0] <= rows]
     above = [p for p in points if p[0] >= rows]
@@ -151,9 +158,11 @@ def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least
     if len(below) == 1:
         return max(unseen, took) if rows > 4 * near else took
     fewer, less = below[-2]
-    power = math.log(max(took, NO_TIME) / max(less, NO_TIME)) / math.log(near / fewer)
-    grown: float = (rows / near) ** min(1.0, max(LEAST_POWER, power))
-    return took * grown
+    more = max(NO_TIME, took - less)
+    straight = took + more * (rows - near) / (near - fewer)
+    power = math.log(1 + more / max(less, NO_TIME)) / math.log(near / fewer)
+    bent: float = took * (rows / near) ** min(1.0, max(LEAST_POWER, power))
+    return math.sqrt(straight * bent)
 
 
 class Costs:
