@@ -162,7 +162,7 @@ def step_text(step: Step) -> str:
     """The statement, under when it runs and what its count is."""
     if not step.sql:
         return f"-- {step.into}: rows are known to be there"
-    either = [f"({w.replace('|', ' or ')})" if "|" in w else w for w in step.when]
+    either = [f"({w.replace('|', ' or ')})" if "|" in w else w.replace("!", "no ") for w in step.when]
     notes = [f"when {' and '.join(either)}"] if either else []
     if step.into is not None:
         less = step.into.startswith("-")

@@ -28,9 +28,9 @@ from strandline.compiler.accumulators import (
 )
 from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.delta import Changed, render
-from strandline.compiler.finish import finish, replace_rows, stored_rows
+from strandline.compiler.finish import ROW, add_rows, drop_rows, finish, replace_rows, stored_rows
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql
+from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
 from strandline.compiler.trees import find_all, has
 
 ROWS = "_n"
@@ -230,8 +230,8 @@ def grouping(stage: Stage) -> str:
     return ", ".join(texts)
 
 
-def with_values(stage: Stage, source: str) -> str:
-    """Accumulators plus the aggregates' values and the bucket."""
+def with_values(stage: Stage, source: str, beside: str = "") -> str:
+    """Accumulators plus the aggregates' values and the bucket, and what is listed `beside` them."""
     assert isinstance(stage.operator, r.Aggregate)
     names = [o.name for o in stage.operator.groups]
     cols = [r.quote(n) for n in names] + [r.quote(n) for n in state_names(stage)]
@@ -240,7 +240,8 @@ def with_values(stage: Stage, source: str) -> str:
         cols += [f"{value(o)} AS {r.quote(o.name)}" for o in stage.operator.aggregates if o.name not in own]
     else:
         cols += [r.quote(o.name) for o in stage.operator.aggregates]
-    return f"SELECT {', '.join(cols)}, {bucket(names)} AS _k FROM ({source}) AS a"
+    more = f", {beside}" if beside else ""
+    return f"SELECT {', '.join(cols)}, {bucket(names)} AS _k{more} FROM ({source}) AS a"
 
 
 def state_names(stage: Stage) -> list[str]:
@@ -261,12 +262,14 @@ def program(stage: Stage, changed: Changed) -> list[Step]:
     if not added and not removed:
         return []
     touched = scratch(stage.table, "touched")
-    inner = delta(stage, added, removed)
+    inner = f"SELECT *, {bucket(keys)} AS _k FROM ({delta(stage, added, removed)}) AS t"
+    if stage.strategy == "merge" and not removed:
+        return grown(stage, keys, inner)
     steps = [
-        Step(make(touched, f"SELECT *, {bucket(keys)} AS _k FROM ({inner}) AS t"), "in"),
+        Step(make(touched, inner), "in"),
         Step(make(minus(stage.table), old_rows(stage, keys, touched)), "minus", ("in",)),
     ]
-    steps += merged(stage, keys, touched, removed is not None) if stage.strategy == "merge" else []
+    steps += merged(stage, keys, touched) if stage.strategy == "merge" else []
     if stage.strategy == "keyed":
         redone = with_values(stage, raw_select(stage, restricted(stage, touched)))
         steps.append(Step(make(plus(stage.table), finish(stage, redone)), "plus", ("in",)))
@@ -335,34 +338,97 @@ def restricted(stage: Stage, touched: str) -> str:
     return f"SELECT b.* FROM ({source}) AS b SEMI JOIN ({keys}) AS t ON {' AND '.join(terms)}"
 
 
-def merged(stage: Stage, keys: list[str], touched: str, removing: bool) -> list[Step]:
+def merged(stage: Stage, keys: list[str], touched: str) -> list[Step]:
     """Old accumulators combined with the change; groups that must be reread are."""
-    again = scratch(stage.table, "again")
-    redo = redo_condition(stage, removing=removing)
-    joined = (
-        f"FROM {touched} AS d LEFT JOIN {minus(stage.table)} AS o ON d._k = o._k AND {same(keys, 'd', 'o')}"
-    )
+    again, table = scratch(stage.table, "again"), stage.table
+    joined = f"FROM {touched} AS d LEFT JOIN {minus(table)} AS o ON {matching(keys)}"
+    redo = redo_condition(stage, removing=True)
     steps = []
     flag = "FALSE"
     if redo:
         flag = f"coalesce({redo}, FALSE)"
         found = f"SELECT {listed(keys, 'd.') or '1 AS one'}, d._k {joined} WHERE {flag}"
-        if not removing:  # hardly ever: looking costs less than a table
-            steps.append(Step(f"SELECT count(*) {joined} WHERE {flag}", "doubt", ("in",)))
-        when = ("in",) if removing else ("in", "doubt")
-        steps.append(Step(make(again, found), "again", when))
+        steps.append(Step(make(again, found), "again", ("in",)))
+    combined = f"SELECT {', '.join(combinations(stage, keys, removing=True))} {joined} WHERE NOT {flag}"
+    combined = f"SELECT * FROM ({combined}) AS m" + (f" WHERE {r.quote(ROWS)} > 0" if keys else "")
+    steps.append(Step(make(plus(table), finish(stage, with_values(stage, combined))), "plus", ("in",)))
+    if redo:
+        steps.append(Step(reread(stage, again), "plus", ("in", "again")))
+    return steps
+
+
+def grown(stage: Stage, keys: list[str], inner: str) -> list[Step]:
+    """Rows only came: the touched groups are found, combined with what is stored and kept in one statement.
+
+    Their new rows bring along where the old ones lie and, where somebody reads the stage, what these
+    show. How a change that is more than a scan is joined with the stored rows depends on how many
+    groups it touches, so it is counted first; so is one whose groups may have to be read again.
+    """
+    table, again = stage.table, scratch(stage.table, "again")
+    redo = redo_condition(stage, removing=False)
+    steps: list[Step] = []
+    when: tuple[str, ...] = ()
+    source = f"({inner})"
+    if redo or not r.mere_scan(stage.input):
+        source, when = scratch(table, "touched"), ("in",)
+        steps.append(Step(make(source, inner), "in"))
+    for who, seen in (("shared", shown(stage)), ("alone", [])):
+        rows = finish(stage, beside_old(stage, keys, source, redo, seen))
+        steps.append(Step(make(plus(table), rows), "plus", (*when, who)))
+    old = ", ".join(f"{r.quote(was(n))} AS {r.quote(n)}" for n in shown(stage))
+    gone = f"SELECT {old}, {ROW} FROM {plus(table)} WHERE {ROW} IS NOT NULL"
+    drop = drop_rows(stage, plus(table))
+    steps += [
+        Step(make(minus(table), gone), "minus", ("plus", "shared")),
+        Step(drop, when=("minus", "shared")),
+        Step(drop, "minus", ("plus", "alone")),
+    ]
+    if redo:  # hardly ever: looking costs less than a table
+        found = f"SELECT {listed([*keys, '_k'])} FROM {plus(table)} WHERE _again"
+        steps += [
+            Step(f"SELECT count(*) FROM {plus(table)} WHERE _again", "again", ("plus",)),
+            Step(make(again, found), when=("again",)),
+            Step(f"DELETE FROM {plus(table)} WHERE _again", "-plus", ("again",)),
+            Step(reread(stage, again), "plus", ("again",)),
+        ]
+    return steps + add_rows(stage, columns(stage), shown(stage))
+
+
+def beside_old(stage: Stage, keys: list[str], source: str, redo: str, seen: list[str]) -> str:
+    """The touched groups' new rows, with the place of the old ones and what they show of `seen`."""
+    beside = {ROW: "o.rowid"} | {was(n): f"o.{r.quote(n)}" for n in seen}
+    if redo:
+        beside["_again"] = f"coalesce({redo}, FALSE)"
+    parts = combinations(stage, keys, removing=False)
+    parts += [f"{text} AS {r.quote(name)}" for name, text in beside.items()]
+    joined = f"{source} AS d LEFT JOIN {stored(stage.table)} AS o ON {matching(keys)}"
+    return with_values(stage, f"SELECT {', '.join(parts)} FROM {joined}", listed(beside))
+
+
+def was(name: str) -> str:
+    """What the stored row of a group showed in a column."""
+    return f"was.{name}"
+
+
+def matching(keys: list[str]) -> str:
+    """The change `d` of a group and its stored row `o`."""
+    return f"d._k = o._k AND {same(keys, 'd', 'o')}"
+
+
+def combinations(stage: Stage, keys: list[str], *, removing: bool) -> list[str]:
+    """A group's columns with its accumulators, from the change `d` and what is stored, `o`."""
     cols = [f"d.{r.quote(k)}" for k in keys]
     for a in state(stage):
         q = {"n": r.quote(a.name), "i": r.quote(a.name + "+"), "r": r.quote(a.name + "-")}
         merge = a.merge if removing else a.merge.removesuffix(TAKEN)
         cols.append(f"{merge.format(**q)} AS {r.quote(a.name)}")
-    combined = f"SELECT {', '.join(cols)} {joined} WHERE NOT {flag}"
-    combined = f"SELECT * FROM ({combined}) AS m" + (f" WHERE {r.quote(ROWS)} > 0" if keys else "")
-    steps.append(Step(make(plus(stage.table), finish(stage, with_values(stage, combined))), "plus", ("in",)))
-    if redo:
-        reread = finish(stage, with_values(stage, raw_select(stage, restricted(stage, again))))
-        steps.append(Step(f"INSERT INTO {plus(stage.table)} BY NAME {reread}", "plus", ("in", "again")))
-    return steps
+    return cols
+
+
+def reread(stage: Stage, again: str) -> str:
+    """A statement that adds groups which are read again to the stage's new rows."""
+    rows = finish(stage, with_values(stage, raw_select(stage, restricted(stage, again))))
+    return f"INSERT INTO {plus(stage.table)} BY NAME {rows}"
 
 
 def redo_condition(stage: Stage, *, removing: bool) -> str:

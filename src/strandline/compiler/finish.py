@@ -39,16 +39,29 @@ def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()
     The old rows were read by `stored_rows`: looking for them a second time would cost as much again.
     `shown` are the columns that others read, where that is not all of them.
     """
-    table = stage.table
-    out = f"DELETE FROM {stored(table)} WHERE rowid IN (SELECT {ROW} FROM {minus(table)})"
-    cols = listed(columns)
     return [
-        Step(out, when=("in", "minus")),
+        Step(drop_rows(stage, minus(stage.table)), when=("in", "minus")),
+        *add_rows(stage, columns, shown, ("in",)),
+    ]
+
+
+def drop_rows(stage: Stage, rows: str) -> str:
+    """A statement that deletes the stage's rows whose places are told by others."""
+    table = stored(stage.table)
+    return f"DELETE FROM {table} WHERE rowid IN (SELECT {ROW} FROM {rows})"
+
+
+def add_rows(
+    stage: Stage, columns: Sequence[str], shown: Sequence[str] = (), when: tuple[str, ...] = ()
+) -> list[Step]:
+    """New rows in, once the old ones are out; see `replace_rows`."""
+    table, cols = stage.table, listed(columns)
+    return [
         Step(
             f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",
-            when=("in", "plus"),
+            when=(*when, "plus"),
         ),
-        *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared")),
+        *consolidate(stage, shown or columns, (*when, "plus", "minus", "shared")),
     ]
 
 

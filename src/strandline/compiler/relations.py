@@ -263,6 +263,11 @@ def walk(node: Relation) -> Iterator[Relation]:
         yield from walk(child)
 
 
+def mere_scan(node: Relation) -> bool:
+    """True where a relation's rows are those of the one table that it reads, or some of them."""
+    return all(isinstance(n, (Scan, Project, Filter)) for n in walk(node))
+
+
 def tables(node: Relation) -> frozenset[str]:
     """The stored tables a relation reads."""
     return frozenset(n.table for n in walk(node) if isinstance(n, Scan))

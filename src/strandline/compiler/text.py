@@ -24,7 +24,7 @@ class Step:
 
     `into` names the count that the statement's result is added to (`-name`:
     taken from); `when` lists counts that must be above zero (`a|b`: one of
-    them) for the statement to run. Without text there is nothing to run: the
+    them; `!a`: that must be zero) for the statement to run. Without text there is nothing to run: the
     rows that the step would count are known to be there.
     """
 
@@ -62,6 +62,12 @@ def scratch(table: str, what: str) -> str:
 def make(name: str, select: str) -> str:
     """(Re)create a temporary table from a query."""
     return f"CREATE OR REPLACE TEMP TABLE {name.removeprefix('temp.')} AS {select}"
+
+
+def beside(statement: str, *writes: str) -> str:
+    """One statement that makes these writes too: planning several of them takes longer."""
+    parts = ", ".join(f"w{i} AS ({text})" for i, text in enumerate(writes))
+    return f"WITH {parts} {statement}"
 
 
 def listed(names: Iterable[str], prefix: str = "") -> str:

@@ -37,6 +37,7 @@ from strandline.compiler.plan import Stage
 from strandline.compiler.suffix import continues_anywhere, long_buckets, places, redo_suffix
 from strandline.compiler.text import (
     Step,
+    beside,
     bucket,
     listed,
     make,
@@ -187,13 +188,21 @@ def input_program(stage: Stage, changed: Changed, simple: bool) -> list[Step]:
     return [
         *steps,
         *heads_of(stage, touched, heads, when),
-        Step(make(late, late_buckets(stage, come, gone, heads)), "late", when),
+        *late_found(late, late_buckets(stage, come, gone, heads), when, simple),
         *([Step(make(minus(table), empty(stage)), when=(gives, "shared"))] if simple else []),
         *retire(stage, heads),
         *(carry(stage, come, heads, late, simple) if come else []),
         *late_steps(stage, come, gone, late),
         *redo(stage, come, gone, late),
     ]
+
+
+def late_found(late: str, buckets: str, when: tuple[str, ...], simple: bool) -> list[Step]:
+    """The late buckets, as a table; where rows only came there is mostly none, and a look tells."""
+    if not simple:
+        return [Step(make(late, buckets), "late", when)]
+    look = f"SELECT count(*) FROM ({buckets}) AS b"
+    return [Step(look, "early", ("heads",)), Step(make(late, buckets), "late", ("early",))]
 
 
 def late_steps(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
@@ -226,7 +235,7 @@ def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
     if text is None:
         return ""
     rows = f"SELECT *, {bucket(operator(stage).partition)} AS _k FROM ({text}) AS i"
-    if all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(node)):
+    if r.mere_scan(node):
         whole = not any(isinstance(n, r.Filter) for n in r.walk(node))
         steps.append(Step("" if whole else f"SELECT count(*) FROM ({rows}) AS c", name))
         return f"({rows})"
@@ -237,7 +246,7 @@ def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
 
 def removal(stage: Stage) -> r.Relation:
     """The input with just the columns that tell which stored rows go (a pruned join could miss a change)."""
-    if not all(isinstance(n, (r.Scan, r.Project, r.Filter)) for n in r.walk(stage.input)):
+    if not r.mere_scan(stage.input):
         return stage.input
     return prune(stage.input, frozenset({*operator(stage).partition, *stage.ids}))
 
@@ -266,18 +275,23 @@ def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[
     """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
     cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
     kept = listed([*head_columns(stage), "_back"])
-    fresh, old = (f"SELECT i.* FROM {t} AS i ANTI JOIN {late} AS l ON i._k = l._k" for t in (come, heads))
-    when = ("in+",)
+    steps = []
+    for unless, which in (("", "!late"), (f" ANTI JOIN {late} AS l ON i._k = l._k", "late")):
+        fresh, old = (f"SELECT i.* FROM {t} AS i{unless}" for t in (come, heads))
+        found = make(rows, finish(stage, carried_rows(stage, fresh, old)))
+        steps.append(Step(found, "carried", ("in+", which)))
     was_open = f"coalesce(_was <= {stage.open_to}, TRUE)"
+    closed = write(history(stage), cols, rows, f"_back > {stage.open_to} AND {was_open}")
+    last = write(head(stage), kept, rows, f"_back <= {stage.held_to}")
     new = f"SELECT {cols} FROM {rows} WHERE {was_open}"
-    added = f"INSERT INTO {plus(table)} ({cols}) {new}"
-    handed = Step(added, "plus", ("carried", "shared"))
-    if simple:
-        handed = Step(make(plus(table), new), "plus", (*when, "shared"))
+    handed = Step(
+        beside(f"INSERT INTO {plus(table)} ({cols}) {new}", closed, last), "plus", ("carried", "shared")
+    )
+    if simple:  # made even of nothing: what is late may follow
+        handed = Step(make(plus(table), beside(new, closed, last)), "plus", ("in+", "shared"))
     return [
-        Step(make(rows, finish(stage, carried_rows(stage, fresh, old))), "carried", when),
-        Step(write(history(stage), cols, rows, f"_back > {stage.open_to} AND {was_open}"), when=("carried",)),
-        Step(write(head(stage), kept, rows, f"_back <= {stage.held_to}"), when=("carried",)),
+        *steps,
+        Step(beside(last, closed), when=("carried", "alone")),
         handed,
         *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
     ]

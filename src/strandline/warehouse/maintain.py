@@ -203,8 +203,13 @@ def run_stage(engine: Engine, model: str, stage: Stage, change: Change, made: Pr
 
 
 def wanted(step: Step, counts: Mapping[str, int]) -> bool:
-    """True where the counts that the step waits for are above zero."""
-    return all(any(counts.get(name, 0) for name in names.split("|")) for names in step.when)
+    """True where the counts that the step waits for are above zero, or zero where that is what it says."""
+    return all(any(told(name, counts) for name in names.split("|")) for names in step.when)
+
+
+def told(name: str, counts: Mapping[str, int]) -> bool:
+    """What a step says of one count."""
+    return not counts.get(name[1:]) if name.startswith("!") else bool(counts.get(name))
 
 
 def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], seconds: float) -> StageRun:
