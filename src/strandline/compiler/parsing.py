@@ -12,6 +12,7 @@ from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import TokenType
 
+from strandline.compiler.chained import without_chains
 from strandline.compiler.pivot import as_select
 from strandline.compiler.subscripts import as_written
 from strandline.compiler.trees import find_all
@@ -65,6 +66,8 @@ def statements(sql: str) -> list[exp.Expr]:
     """The statements of a text; a comment after the last semicolon is none. Raises SqlglotError."""
     trees = AsTheEngine().parse(sql)
     found = [t for t in trees if t is not None and not isinstance(t, exp.Semicolon)]
+    for tree in found:
+        without_chains(tree, AsTheEngine().parse)
     for negated in (n for tree in found for n in find_all(tree, exp.Not)):
         if isinstance(negated.parent, exp.Binary) and not isinstance(negated.parent, exp.Connector):
             # `a NOT IN (b) = c` compares with what is not; written as `NOT a IN (b) = c` it would not

@@ -153,34 +153,49 @@ def call_name(aggregate: exp.Expr) -> str:
 
 
 def unpivoted(pivot: exp.Pivot, source: exp.Expr, known: list[str] | None) -> exp.Select | None:
-    """Names and values of some columns side by side, without the NULLs."""
+    """Names and values of some columns, or of several side by side, without the NULLs."""
     parts = unpivot_parts(pivot)
     if parts is None or known is None:
         return None
-    written, name, value = parts
-    taken = [column for one in written for column in named_by(one, known)]
+    written, name, titles = parts
     spelling = {k.lower(): k for k in known}
-    if any(
-        not isinstance(t.unalias(), exp.Column) or t.unalias().name.lower() not in spelling for t in taken
-    ):
+    taken = [(one, side_by_side(one)) for entry in written for one in named_by(entry, known)]
+    if any(len(side) != len(titles) or not all(is_known(c, spelling) for c in side) for _, side in taken):
         return None
-    titles = [exp.Literal.string(t.alias or spelling[t.unalias().name.lower()]) for t in taken]
-    gone = {t.unalias().name.lower() for t in taken}
+    names = [
+        exp.Literal.string(one.alias or "_".join(spelling[c.name.lower()] for c in side))
+        for one, side in taken
+    ]
+    gone = {c.name.lower() for _, side in taken for c in side}
     kept = [exp.column(k, quoted=True) for k in known if k.lower() not in gone]
-    names = exp.Explode(this=exp.Array(expressions=titles))
-    values = exp.Explode(this=exp.Array(expressions=[t.unalias().copy() for t in taken]))
-    inner = exp.Select(expressions=[*kept, exp.alias_(names, name), exp.alias_(values, value)])
+    lists = [
+        exp.alias_(exp.Explode(this=exp.Array(expressions=[side[i].copy() for _, side in taken])), value)
+        for i, value in enumerate(titles)
+    ]
+    named = exp.alias_(exp.Explode(this=exp.Array(expressions=names)), name)
+    inner = exp.Select(expressions=[*kept, named, *lists])
     inner.set("from_", exp.From(this=source.copy()))
-    if pivot.args.get("include_nulls"):
-        return inner
+    return inner if pivot.args.get("include_nulls") else without_nulls(inner, titles)
+
+
+def without_nulls(inner: exp.Select, titles: list[str]) -> exp.Select:
+    """The rows of which no value is NULL."""
     outer = exp.Select(expressions=[exp.Star()])
-    outer.set(
-        "from_",
-        exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("unpivot")))),
-    )
-    there = exp.Not(this=exp.Is(this=exp.column(value), expression=exp.Null()))
-    outer.set("where", exp.Where(this=there))
+    title = exp.TableAlias(this=exp.to_identifier("unpivot"))
+    outer.set("from_", exp.From(this=exp.Subquery(this=inner, alias=title)))
+    there = [exp.Not(this=exp.Is(this=exp.column(t), expression=exp.Null())) for t in titles]
+    outer.set("where", exp.Where(this=exp.and_(*there)))
     return outer
+
+
+def side_by_side(written: exp.Expr) -> list[exp.Expr]:
+    """The columns of one entry: `a`, or `(a, b)`."""
+    value = written.unalias()
+    return value.expressions if isinstance(value, exp.Tuple) else [value]
+
+
+def is_known(column: exp.Expr, spelling: dict[str, str]) -> bool:
+    return isinstance(column, exp.Column) and column.name.lower() in spelling
 
 
 def named_by(written: exp.Expr, known: list[str]) -> list[exp.Expr]:
@@ -190,15 +205,21 @@ def named_by(written: exp.Expr, known: list[str]) -> list[exp.Expr]:
     return [written] if chosen is None else [exp.column(name, quoted=True) for _, name in chosen]
 
 
-def unpivot_parts(pivot: exp.Pivot) -> tuple[list[exp.Expr], str, str] | None:
-    """(columns, the name column, the value column) of either way to write UNPIVOT."""
+def unpivot_parts(pivot: exp.Pivot) -> tuple[list[exp.Expr], str, list[str]] | None:
+    """(columns, the name column, the value columns) of either way to write UNPIVOT."""
     fields = pivot.args.get("fields")
     if fields:
         one = fields[0]
         single = len(fields) == 1 and len(pivot.expressions) == 1 and isinstance(one, exp.In)
-        return (one.expressions, one.this.name, pivot.expressions[0].name) if single else None
+        return (one.expressions, one.this.name, value_titles(pivot.expressions)) if single else None
     into = pivot.args.get("into")
     if into is None:
-        return pivot.expressions, "name", "value"
-    single = len(into.expressions) == 1
-    return (pivot.expressions, into.this.name, into.expressions[0].name) if single else None
+        return pivot.expressions, "name", ["value"]
+    return pivot.expressions, into.this.name, value_titles(into.expressions)
+
+
+def value_titles(written: list[exp.Expr]) -> list[str]:
+    """`(x, y)` or `x, y`"""
+    return [
+        part.name for one in written for part in (one.expressions if isinstance(one, exp.Tuple) else [one])
+    ]

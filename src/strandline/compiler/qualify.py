@@ -19,6 +19,7 @@ from strandline.compiler.limits import plain_limits
 from strandline.compiler.outputs import spelled_columns
 from strandline.compiler.parsing import refuse_loose_arrows
 from strandline.compiler.pivot import without_pivots
+from strandline.compiler.positions import without_positions
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
 from strandline.compiler.structs import without_struct_stars
@@ -54,6 +55,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         without_pivots(asked, known)
         without_columns(asked, known)
         without_struct_stars(asked, catalog)
+        without_positions(asked)
         mark_using(asked)
         tree = resolved(spelled(unordered(asked)), schema, dialect)
     except OptimizeError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from strandline.compiler.made_rows import rows_unnested
 from strandline.compiler.trees import find_all, has
 
 SERIES = {"range": "range", "generateseries": "generate_series", "generate_series": "generate_series"}
@@ -25,6 +26,10 @@ def spelled(tree: exp.Query) -> exp.Query:
             call.replace(exp.Explode(this=series))
     for select in find_all(tree, exp.Select):
         for item in from_items(select):
+            rows = rows_unnested(item)
+            if rows is not None:
+                item.replace(rows)
+                continue
             values = item.this.unnest() if isinstance(item, exp.Lateral) else item
             if isinstance(values, exp.Values) and has(values, exp.Column):
                 item.replace(rows_as_lists(values, item.args.get("alias")))

@@ -22,7 +22,7 @@ def without_columns(tree: exp.Expr, columns: Columns) -> None:
         return
     for select in reversed(find_all(tree, exp.Select)):
         conditions = [c for c in CONDITIONS if found(select.args.get(c)) is not None]
-        if not conditions and not any(found(e) is not None for e in select.expressions):
+        if not conditions and not any(of_a_star(e) or outside_queries(e) for e in select.expressions):
             continue
         known = columns_of(select, columns)
         if known is None:
@@ -60,8 +60,9 @@ def outside_queries(expr: exp.Expr) -> list[exp.Expr]:
 
 def written_out(expr: exp.Expr, known: list[Column]) -> list[exp.Expr]:
     """The output once for each column, named after it; as it is where that is not known."""
+    expr = unpacked(expr, known)
     call = found(expr)
-    chosen = meant(call, known) if call is not None else None
+    chosen = meant(call, known) if call is not None and not call.args.get("unpack") else None
     if call is None or chosen is None:
         return [expr]
     return [
@@ -100,21 +101,21 @@ def instead(expr: exp.Expr, call: exp.Expr, column: Column) -> exp.Expr:
 
 def meant(call: exp.Expr, known: list[Column]) -> list[Column] | None:
     """The columns that COLUMNS names; None for a form that is not written out here."""
-    if call.args.get("unpack"):
-        return None
-    if isinstance(call, exp.Like):
+    if isinstance(call, (exp.Like, exp.SimilarTo)):
         pattern, star = call.expression, call.this
         if not isinstance(pattern, exp.Literal) or set(filter(star.args.get, star.args)) - {"except_"}:
             return None
         wanted = not call.args.get("negate")
+        if isinstance(call, exp.SimilarTo):
+            return by_pattern(pattern.name, but(star, known))
         return [c for c in but(star, known) if like(c[1], pattern.name) == wanted]
     what = call.this
     match what:
         case exp.Literal():
-            try:
-                return [c for c in known if re.search(what.name, c[1])]
-            except re.error:
-                return None
+            return by_pattern(what.name, known)
+        case exp.Lambda() if len(what.expressions) == 1:
+            told = [(c, holds(what.this, what.expressions[0].name, c[1])) for c in known]
+            return None if any(t is None for _, t in told) else [c for c, t in told if t]
         case exp.Star() if not set(filter(what.args.get, what.args)) - {"except_"}:
             return but(what, known)
         case exp.Column(this=exp.Star()) if not set(filter(what.this.args.get, what.this.args)) - {"except_"}:
@@ -123,6 +124,83 @@ def meant(call: exp.Expr, known: list[Column]) -> list[Column] | None:
             names = {e.name.lower() for e in what.expressions}
             return [c for c in known if c[1].lower() in names]
     return None
+
+
+def by_pattern(pattern: str, known: list[Column]) -> list[Column] | None:
+    """The columns in whose names a regular expression is found; None where it is none."""
+    try:
+        return [c for c in known if re.search(pattern, c[1])]
+    except re.error:
+        return None
+
+
+def holds(condition: exp.Expr, name: str, value: str) -> bool | None:
+    """Whether a lambda's condition is true of a column's name; None for what is not evaluated here."""
+    match condition:
+        case exp.Paren():
+            return holds(condition.this, name, value)
+        case exp.Not():
+            inner = holds(condition.this, name, value)
+            return None if inner is None else not inner
+        case exp.And() | exp.Or():
+            sides = [holds(e, name, value) for e in (condition.this, condition.expression)]
+            both = isinstance(condition, exp.And)
+            return None if None in sides else all(sides) if both else any(sides)
+    texts = [text_of(e, name, value) for e in (condition.this, *operands(condition))]
+    known = [t for t in texts if t is not None]
+    return compared(condition, known) if len(known) == len(texts) > 1 else None
+
+
+def compared(condition: exp.Expr, texts: list[str]) -> bool:
+    """A comparison of the first text with the others."""
+    first, other = texts[:2]
+    match condition:
+        case exp.Like():
+            return like(first, other)
+        case exp.ILike():
+            return like(first.lower(), other.lower())
+        case exp.NEQ():
+            return first != other
+        case exp.StartsWith():
+            return first.startswith(other)
+    return first in texts[1:]
+
+
+def operands(condition: exp.Expr) -> list[exp.Expr]:
+    """What a comparison compares its first operand with."""
+    if isinstance(condition, exp.In):
+        return condition.expressions
+    if isinstance(condition, (exp.Like, exp.ILike, exp.EQ, exp.NEQ, exp.StartsWith)):
+        return [condition.expression]
+    return []
+
+
+def text_of(expr: exp.Expr, name: str, value: str) -> str | None:
+    """A constant text, or the column's name in either case; None for anything else."""
+    if isinstance(expr, exp.Literal) and expr.is_string:
+        return str(expr.this)
+    if isinstance(expr, (exp.Identifier, exp.Column)):
+        return value if expr.name.lower() == name.lower() else None
+    if isinstance(expr, (exp.Lower, exp.Upper)):
+        inner = text_of(expr.this, name, value)
+        return inner and (inner.lower() if isinstance(expr, exp.Lower) else inner.upper())
+    return None
+
+
+def unpacked(expr: exp.Expr, known: list[Column]) -> exp.Expr:
+    """`f(*COLUMNS(…))` with the columns for its arguments, in place."""
+    for call in outside_queries(expr):
+        holder = call.parent
+        chosen = meant(call, known) if call.args.get("unpack") else None
+        if not chosen or not isinstance(holder, exp.Func) or isinstance(holder, exp.Struct):
+            continue
+        columns: list[exp.Expr] = [exp.column(name, table=table, quoted=True) for table, name in chosen]
+        if call.arg_key == "expressions":
+            call.replace(columns)
+        elif holder.is_var_len_args and "expressions" in holder.arg_types:
+            holder.set("expressions", [*columns[1:], *holder.expressions])
+            holder.set("this", columns[0])
+    return expr
 
 
 def but(star: exp.Expr, known: list[Column]) -> list[Column]:
