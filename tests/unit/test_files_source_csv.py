@@ -283,3 +283,20 @@ def test_a_column_in_one_piece_is_not_copied() -> None:
     assert whole(pa.chunked_array([one])).buffers()[2].address == one.buffers()[2].address
     assert whole(pa.chunked_array([one, one])).to_pylist() == ["a", "b", "a", "b"]
     assert whole(pa.chunked_array([], pa.string())).to_pylist() == []
+
+
+def test_a_delimiter_too_many_does_not_make_up_for_one_missing(feed: Landing) -> None:
+    taken = feed.take("a.csv", HEADER + "1,a,1\n2,b\n3,c,3,3\n4,d,4\n")
+    assert [row[0] for row in taken.rows] == [1, 4]
+    assert [reject.line for reject in taken.rejects] == [3, 4]
+
+
+def test_long_records_are_read_in_large_files_too(feed: Landing) -> None:
+    """Blocks of a large file are parsed side by side; each holds its longest record whole."""
+    short = "".join(f"{i},row,1\n" for i in range(200_000))
+    quotes = '""' * 600_000
+    taken = feed.take("a.csv", f'{HEADER}{short}-1,"{quotes}",2\n{short}')
+    assert len(taken.rows) == 400_001
+    long = next(row for row in taken.rows if row[0] == -1)
+    assert long[1] == '"' * 600_000
+    assert taken.rejects == []

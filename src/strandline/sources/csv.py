@@ -21,6 +21,7 @@ from strandline.sources.records import Records, Shape, first_record, records
 from strandline.sources.text import BOM, block_size, blocks, check, head
 
 _DELIMITERS = (",", ";", "\t", "|")
+_BLOCK = 1 << 20  # bytes that one thread parses at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,12 @@ def _columns(part: Records, lay: Layout, options: CsvOptions, wanted: Sequence[i
     if not len(part.lines) or not wanted:
         return {i: pa.nulls(len(part.lines), pa.string()) for i in wanted}
     names = [str(i) for i in range(lay.shape.width)]
+    # A block has to hold any record whole, with its quotes doubled.
+    block = max(_BLOCK, 3 * int((part.ends - part.starts).max()))
     table = pv.read_csv(
         # A parser takes these three bytes at the beginning of any buffer for a byte order mark.
         pa.py_buffer(b"\n" + part.data if part.data.startswith(BOM) else part.data),
-        pv.ReadOptions(use_threads=False, column_names=names, block_size=len(part.data) + 2),
+        pv.ReadOptions(use_threads=len(part.data) > block, column_names=names, block_size=block),
         pv.ParseOptions(delimiter=lay.shape.delimiter.decode(), newlines_in_values=part.quoted),
         _conversion(names, [names[i] for i in wanted], options),
         # Arrow's own pool maps huge pages, whose first use took longer than the parsing.

@@ -154,7 +154,7 @@ def _strict(part: bytes, shape: Shape, line: int) -> _Cut:
     stuck = odd < len(part)
     ends = breaks[outer]
     starts, first = np.append(0, ends[:-1] + 1)[: len(ends)], np.append(0, outer[:-1] + 1)[: len(ends)]
-    fields = _fields(bytes_of, quotes, ends, shape.delimiter[0])
+    fields = _fields(bytes_of, quotes, starts, ends, shape)
     torn = np.flatnonzero((fields != shape.width) & (outer > first))
     if len(torn):
         keep, stuck = int(torn[0]), True
@@ -169,6 +169,8 @@ def _strict(part: bytes, shape: Shape, line: int) -> _Cut:
 def _first_odd(bytes_of: np.ndarray, quotes: np.ndarray, delimiter: int, has_cr: bool) -> int:
     """The place of the first quote or lone carriage return that strict CSV would not have there."""
     places = [len(bytes_of)]
+    if not len(quotes) and not has_cr:
+        return places[0]
     padded = np.append(bytes_of, np.array([_LF, _LF], dtype=np.uint8))
     opening, closing = quotes[0::2], quotes[1::2]
     before = np.where(opening > 0, padded[opening - 1], _LF)
@@ -184,12 +186,25 @@ def _first_odd(bytes_of: np.ndarray, quotes: np.ndarray, delimiter: int, has_cr:
     return min(places)
 
 
-def _fields(bytes_of: np.ndarray, quotes: np.ndarray, ends: np.ndarray, delimiter: int) -> np.ndarray:
-    marks = np.flatnonzero(bytes_of == delimiter)
+def _fields(
+    bytes_of: np.ndarray, quotes: np.ndarray, starts: np.ndarray, ends: np.ndarray, shape: Shape
+) -> np.ndarray:
+    """How many fields each record has."""
+    marks = np.flatnonzero(bytes_of == shape.delimiter[0])
     if len(quotes):
         marks = marks[(np.searchsorted(quotes, marks) & 1) == 0]
+    if _even(marks, starts, ends, shape.width - 1):
+        return np.full(len(ends), shape.width)
     before = np.searchsorted(marks, ends)
     return np.diff(before, prepend=0) + 1
+
+
+def _even(marks: np.ndarray, starts: np.ndarray, ends: np.ndarray, each: int) -> bool:
+    """Whether every record has `each` delimiters: that many in all, and its share of them within it."""
+    if not each or len(marks) != each * len(ends):
+        return False
+    shares = marks.reshape(len(ends), each)
+    return bool((shares[:, 0] >= starts).all() and (shares[:, -1] < ends).all())
 
 
 def _sorted_out(
