@@ -11,6 +11,7 @@ from dataclasses import replace as evolve
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from strandline.compiler.text import beside
 from strandline.engines.base import Engine
 from strandline.record import insertion, query
 from strandline.schema import (
@@ -208,8 +209,7 @@ def apply_and_maintain(b: OpenBatch) -> Run:
     models = [keeping.refresh(wh.engine, wh.held, m, change) for m in wh.held.ordered()] if touched else []
     done = tuple(m for m in models if m is not None)
     seconds = time.perf_counter() - started
-    costs.note(wh.engine, change.fills)
-    write_record(b, tables, done, seconds)
+    write_record(b, tables, done, change.fills, seconds)
     return Run(
         b.batch.batch_id,
         b.batch.kind,
@@ -234,30 +234,39 @@ def follow_replaced_files(b: OpenBatch) -> None:
 
 
 def write_record(
-    b: OpenBatch, tables: tuple[TableRun, ...], models: tuple[ModelRun, ...], seconds: float
+    b: OpenBatch,
+    tables: tuple[TableRun, ...],
+    models: tuple[ModelRun, ...],
+    fills: Sequence[costs.Fill],
+    seconds: float,
 ) -> None:
-    """The batch, its stages and the checkpoint, in the same commit as the data."""
-    engine, now = b.warehouse.engine, naive(utc_now())
+    """The batch, its stages, what fills took and the checkpoint, in the same commit as the data."""
+    now = naive(utc_now())
     rows_in = sum(t.inserted + t.deleted for t in tables)
     rows_out = sum(m.rows_out for m in models)
     values = [b.batch.seq, b.batch.batch_id, b.batch.kind, naive(b.batch.started_at), now]
-    engine.execute(query("put_batch"), [*values, rows_in, rows_out, seconds])
-    write_stage_runs(engine, b.batch.batch_id, [run for m in models for run in m.stages])
+    runs = [run for m in models for run in m.stages]
     latest = [p.last_timestamp for p in b.positions if p.last_timestamp is not None]
     positions = json.dumps({p.source: dict(p.value) for p in b.positions}, default=str)
     last = naive(max(latest)) if latest else now
-    engine.execute(query("put_checkpoint"), [uuid7(), b.batch.batch_id, last, now, b.batch.kind, positions])
+    checkpoint = [uuid7(), b.batch.batch_id, last, now, b.batch.kind, positions]
+    written = [
+        *costs.noted(fills),
+        (insertion("put_batch", 1), [*values, rows_in, rows_out, seconds]),
+        *stage_runs(b.batch.batch_id, runs),
+        (insertion("put_checkpoint", 1), checkpoint),
+    ]
+    *before, end = (text for text, _ in written)
+    b.warehouse.engine.execute(beside(end, *before), [v for _, values in written for v in values])
 
 
-def write_stage_runs(engine: Engine, batch_id: str, runs: Sequence[StageRun]) -> None:
-    """All stages of a batch, in one statement."""
-    if not runs:
-        return
+def stage_runs(batch_id: str, runs: Sequence[StageRun]) -> list[tuple[str, list[object]]]:
+    """The statement that writes all stages of a batch, with its values; none where there are none."""
     values: list[object] = []
     for run in runs:
         values += [batch_id, run.model, run.stage, run.operator, run.strategy, run.reason]
         values += [run.rows_in, run.rows_out, run.seconds, run.removing]
-    engine.execute(insertion("put_stage_run", len(runs)), values)
+    return [(insertion("put_stage_run", len(runs)), values)] if runs else []
 
 
 def write_checks(engine: Engine, seq: int, found: Sequence[Parity], sample: float | None) -> None:

@@ -224,9 +224,14 @@ def recorded(engine: Engine, model: ModelDefinition, stages: int) -> Known:
 
 def note(engine: Engine, fills: Sequence[Fill]) -> None:
     """Write down what fills took."""
-    if fills:
-        values = [v for f in fills for v in (f.model, f.created, f.rows, f.seconds, f.plain)]
-        engine.execute(insertion("put_fill", len(fills)), values)
+    for text, values in noted(fills):
+        engine.execute(text, values)
+
+
+def noted(fills: Sequence[Fill]) -> list[tuple[str, list[object]]]:
+    """The statement that writes down what fills took, with its values; none where there are none."""
+    values: list[object] = [v for f in fills for v in (f.model, f.created, f.rows, f.seconds, f.plain)]
+    return [(insertion("put_fill", len(fills)), values)] if fills else []
 
 
 def choose(

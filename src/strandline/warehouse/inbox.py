@@ -28,6 +28,8 @@ class Inbox:
     """How often rows were given: the last row of a key wins."""
     rows: int = 0
     """How many rows were given since the last batch, or somewhat more."""
+    facts: dict[str, intake.Facts | None] = field(default_factory=dict)
+    """What is known of what waits, by lower-case name of the table; None where it has to be looked at."""
     written: dict[str, int] = field(default_factory=dict)
     """How many rows are in their table already, by its lower-case name: see `straight`."""
 
@@ -65,6 +67,14 @@ class Inbox:
         with self.engine.alone() if rows.num_rows <= intake.FEW else contextlib.nullcontext():
             count = intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
         self.rows += count
+        if count:
+            self._know(table, rows, op, file_id)
+
+    def _know(self, table: TableDefinition, rows: pa.Table, op: int, file_id: int | None) -> None:
+        """Of the first frame that waits for a table all can be known; then no longer."""
+        name = table.name.lower()
+        first = name not in self.tables and name not in self.facts
+        self.facts[name] = intake.facts_of_frame(table, rows, op, file_id) if first else None
 
     def _straight(self, table: TableDefinition, file_id: int | None) -> bool:
         """Whether added rows can go into the table: a bag's, of a file, for files come inside of a batch."""
@@ -89,14 +99,16 @@ class Inbox:
 
     def resolve(self, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> intake.Intake:
         """Apply what waits for a table; see `intake.resolve`."""
-        rows = self.written.pop(table.name.lower(), 0)
+        name = table.name.lower()
+        rows, facts = self.written.pop(name, 0), self.facts.pop(name, None)
         if rows:
             return straight.settled(self.engine, table, rows, bulk_rows)
-        return intake.resolve(self.engine, table, wanted, bulk_rows)
+        return intake.resolve(self.engine, table, wanted, bulk_rows, facts)
 
     def forget(self, table: TableDefinition) -> None:
         """A dropped table waits for nothing."""
         self.tables.pop(table.name.lower(), None)
+        self.facts.pop(table.name.lower(), None)
         intake.drop_waiting(self.engine, table)
 
     def retract_file(self, table: TableDefinition, file_id: int) -> None:
@@ -104,17 +116,20 @@ class Inbox:
         self._let_wait(table)
         self.rows += intake.retract_file(self.engine, table, file_id)
         self.tables[table.name.lower()] = table
+        self.facts[table.name.lower()] = None
 
     def bring_back(
         self, table: TableDefinition, rows: pa.Table, *, file_id: int, lines: pa.Array | None
     ) -> None:
         """Let those of a file's rows wait whose keys are sought."""
         self.take(table, rows, None, file_id=file_id, lines=lines)
+        self.facts[table.name.lower()] = None
         superseded.keep_sought(self.engine, table, intake.Incoming(table).waiting, self.calls)
 
     def look_again(self, known: Mapping[str, TableDefinition]) -> None:
         """After a rollback: what waits is what the engine still has of it."""
         self.written.clear()
+        self.facts.clear()
         names = {r[0] for r in self.engine.rows("SELECT table_name FROM duckdb_tables() WHERE temporary")}
         self.tables = {k: t for k, t in known.items() if f"{t.stored} waiting" in names}
 

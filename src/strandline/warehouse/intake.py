@@ -36,6 +36,7 @@ from strandline.warehouse.numbers import first_number, fresh_identity
 
 RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
 """Key types whose ranges are compared by zone maps."""
+WHOLE = frozenset({"SMALLINT", "INTEGER", "BIGINT"})
 FEW = 2_048
 """Rows for which one thread is enough, and one look from here: a vector of DuckDB's."""
 HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
@@ -308,14 +309,45 @@ def distinct_keys(engine: Engine, table: TableDefinition, rows: int) -> int:
     return engine.execute(f"SELECT count(DISTINCT {identity(table)}) {source}")
 
 
-def resolve(engine: Engine, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> Intake:
+def facts_of_frame(table: TableDefinition, frame: pa.Table, op: int, file_id: int | None) -> Facts | None:
+    """The same, where a frame is all that waits, without asking the engine.
+
+    None where its keys may be others once they are cast to the table's types, and of many rows.
+    """
+    given, types = {c.lower(): c for c in frame.column_names}, dict(table.columns)
+    keys = [frame[given[k.lower()]] for k in table.key]
+    if frame.num_rows > FEW or not all(as_given(k, types[n]) for k, n in zip(keys, table.key, strict=True)):
+        return None
+    rows = list(zip(*(k.to_pylist() for k in keys), strict=True)) or [(None,)] * frame.num_rows
+    first = [row[0] for row in rows] if table.key else []
+    least, greatest = (str(min(first)), str(max(first))) if first else (None, None)
+    count, gone = len(rows), len(rows) if op < 0 else 0
+    distinct = len(set(rows)) if table.key else count
+    taken_back = gone if file_id is not None else 0
+    return Facts(count, distinct, gone, least, greatest, taken_back, file_id, file_id)
+
+
+def as_given(values: pa.ChunkedArray, kind: str) -> bool:
+    """True where values are the same, and in the same order, in the table's type."""
+    if kind == "VARCHAR":
+        return bool(pa.types.is_string(values.type) or pa.types.is_large_string(values.type))
+    return kind in WHOLE and bool(pa.types.is_integer(values.type))
+
+
+def resolve(
+    engine: Engine,
+    table: TableDefinition,
+    wanted: Collection[str],
+    bulk_rows: int,
+    known: Facts | None = None,
+) -> Intake:
     """Apply the waiting rows to the stored table; the change set is left in its plus and minus.
 
     `wanted` names the columns that models want of removed rows. At least
     `bulk_rows` rows into an empty table are written straight, and say so.
     """
     waiting, target = Incoming(table).waiting, stored(table.stored)
-    facts = facts_of(engine, table)
+    facts = known or facts_of(engine, table)
     bulky = facts.rows >= bulk_rows and facts.distinct and not facts.deletions
     if bulky and not engine.execute(f"SELECT count(*) FROM {target}"):
         fill(engine, table)
@@ -398,7 +430,7 @@ def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
     key = quote(table.key[0])
     bounds = f"CAST(? AS {kind}) AND CAST(? AS {kind})"
     inside = f"SELECT 1 FROM {stored(table.stored)} WHERE {key} BETWEEN {bounds} LIMIT 1"
-    return not engine.execute(f"SELECT count(*) FROM ({inside})", [facts.least, facts.greatest])
+    return not engine.rows(inside, [facts.least, facts.greatest])
 
 
 def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
