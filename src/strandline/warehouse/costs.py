@@ -37,7 +37,7 @@ ONCE = 0.5
 """Of what something took the only time it was seen: its statements were new to the engine."""
 BARE_ONCE = 0.8
 """The same of the plain table, which is one statement."""
-NEWNESS = 0.05
+NEWNESS = 0.03
 """Seconds that being new adds to a fill at most: its rows take as long the first time."""
 FADING = 0.99
 """With every fill that much less is believed of refreshes: things change, and are tried again."""
