@@ -35,7 +35,7 @@ BARE = 0.6
 """The plain table's share of the time that filling takes, before it was seen."""
 ONCE = 0.5
 """Of what something took the only time it was seen: its statements were new to the engine."""
-BARE_ONCE = 0.8
+BARE_ONCE = 0.6
 """The same of the plain table, which is one statement."""
 NEWNESS = 0.03
 """Seconds that being new adds to a fill at most: its rows take as long the first time."""
