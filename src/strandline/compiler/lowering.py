@@ -15,6 +15,7 @@ from strandline.compiler.free import free
 from strandline.compiler.joining import correlated_from
 from strandline.compiler.names import Names
 from strandline.compiler.outer_calls import with_outer_calls
+from strandline.compiler.recursion import constant_recursion, repeats
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.setops import lower_set_operation
 from strandline.compiler.subqueries import lower_predicate
@@ -47,10 +48,11 @@ def with_ctes(query: exp.Expr, ctx: Context) -> Context:
     with_ = query.args.get("with_")
     if with_ is None:
         return ctx
-    if with_.args.get("recursive"):
-        raise UnsupportedError("a recursive CTE has no incremental rule")
     ctes: dict[str, Lowered | exp.CTE] = dict(ctx.ctes)
     for cte in with_.expressions:
+        if with_.args.get("recursive") and repeats(cte):
+            ctes[cte.alias] = constant_recursion(cte, ctx)
+            continue
         if free(cte.this):
             ctes[cte.alias] = cte
             continue

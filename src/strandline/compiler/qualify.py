@@ -14,6 +14,7 @@ from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.collation import by_functions
 from strandline.compiler.free import leaves
+from strandline.compiler.handed_order import handed_order, ordered, picks_unordered, unordered_calls
 from strandline.compiler.inferring import inferred
 from strandline.compiler.limits import plain_limits
 from strandline.compiler.outputs import spelled_columns
@@ -26,6 +27,7 @@ from strandline.compiler.structs import without_struct_stars
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.compiler.unknown import place, unknown_name
 from strandline.compiler.using import mark_using, mend_using
+from strandline.compiler.whole_rows import without_whole_rows
 from strandline.errors import RejectedError, UnknownNameError, nearest
 
 TIE = "strandline_tie"
@@ -54,6 +56,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
         plain_limits(asked)
         without_pivots(asked, known)
         without_columns(asked, known)
+        without_whole_rows(asked, known)
         without_struct_stars(asked, catalog)
         without_positions(asked)
         mark_using(asked)
@@ -77,6 +80,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     mend_using(tree)
     one_partner(tree, catalog)
     expand_named_windows(tree)
+    take_handed_order(tree)
     tree = inferred(tree, types, dialect)
     break_ties(tree, catalog)
     return tree
@@ -167,6 +171,27 @@ def inherit(window: exp.Window, base: exp.Window) -> None:
         value = base.args.get(part)
         if not window.args.get(part) and value:
             window.set(part, [copy_of(e) for e in value] if isinstance(value, list) else copy_of(value))
+
+
+def take_handed_order(tree: exp.Expr) -> None:
+    """What depends on the order of rows and says none takes that of the subquery in FROM, in place."""
+    for select in find_all(tree, exp.Select):
+        windows = [
+            w
+            for w in find_all(select, exp.Window)
+            if not w.args.get("order") and w.find_ancestor(exp.Select) is select and needs_total(w)
+        ]
+        calls, picks = unordered_calls(select), picks_unordered(select) and not is_one_row(select)
+        terms = handed_order(select) if windows or calls or picks else []
+        if not terms:
+            continue
+        for call in calls:
+            call.set("this", exp.Order(this=call.this.copy(), expressions=ordered(terms).expressions))
+        for window in windows:
+            keep_whole_frame(window)
+            window.set("order", ordered(terms))
+        if picks:
+            select.set("order", ordered(terms))
 
 
 def break_ties(tree: exp.Expr, catalog: Catalog) -> None:

@@ -1,0 +1,90 @@
+"""The order in which a subquery hands on its rows, said where it matters.
+
+The engine keeps it: `SELECT list(x) FROM (SELECT … ORDER BY y)` is `SELECT list(x ORDER BY y) …`, and the
+same goes for LIMIT, DISTINCT ON and windows without an order of their own. Tables have none.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.asof import common_table
+from strandline.compiler.trees import copy_of, has
+
+IN_ORDER = (exp.ArrayAgg, exp.GroupConcat, exp.First, exp.Last, exp.AnyValue)
+
+
+def handed_order(select: exp.Select) -> list[exp.Expr]:
+    """The order of the one subquery or CTE in FROM, over its columns; nothing where there is none."""
+    from_ = select.args.get("from_")
+    return order_of(from_.this) if from_ is not None and not select.args.get("joins") else []
+
+
+def order_of(source: exp.Expr) -> list[exp.Expr]:
+    """The order of a FROM item's rows. What it is told by is made an output where it is none yet."""
+    cte = common_table(source) if isinstance(source, exp.Table) else None
+    holder = cte if cte is not None else source
+    query = holder.this
+    if not isinstance(query, exp.Select):
+        return []
+    order = query.args.get("order")
+    mixes = any(query.args.get(part) for part in ("group", "distinct", "having"))
+    inner = order.expressions if order is not None else [] if mixes else handed_order(query)
+    titles = holder.args.get("alias")
+    renamed = [c.name for c in titles.columns] if isinstance(titles, exp.TableAlias) else []
+    terms: list[exp.Expr] = []
+    for term in inner:
+        place = output_for(query, term.this)
+        if place is None:
+            return []
+        name = renamed[place] if place < len(renamed) else query.expressions[place].alias_or_name
+        column = exp.column(name, table=source.alias_or_name, quoted=True)
+        terms.append(exp.Ordered(**{**term.args, "this": column}))
+    return terms
+
+
+def output_for(query: exp.Select, expr: exp.Expr) -> int | None:
+    """The place of the output that is an expression; one is added where there is none and one may be."""
+    for place, output in enumerate(query.expressions):
+        named = isinstance(expr, exp.Column) and not expr.table and expr.name == output.alias_or_name
+        if named or output.unalias() == expr:
+            return place
+    group = query.args.get("group")
+    whole = group is not None and group.args.get("all")
+    one_row = group is None and any(u for e in query.expressions for u in aggregate_units(e))
+    if query.args.get("distinct") or whole or one_row or isinstance(expr, exp.Literal):
+        return None
+    place = len(query.expressions)
+    query.append("expressions", exp.alias_(copy_of(expr), f"strandline_order_{place}", quoted=True))
+    return place
+
+
+def unordered_calls(select: exp.Select) -> list[exp.Expr]:
+    """The aggregates whose values depend on the order of rows, and have none in their brackets."""
+    parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
+    units = [u for p in parts if p is not None for u in aggregate_units(p)]
+    heads = [called(u) for u in units]
+    return [h for h in heads if isinstance(h, IN_ORDER) and not has(h, exp.Order, exp.Distinct)]
+
+
+def called(unit: exp.Expr) -> exp.Expr:
+    """The aggregate itself, without FILTER and what becomes of NULLs."""
+    while isinstance(unit, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+        unit = unit.this
+    return unit
+
+
+def picks_unordered(select: exp.Select) -> bool:
+    """Whether LIMIT or DISTINCT ON pick rows of FROM in no order of their own."""
+    if select.args.get("order") or select.args.get("group"):
+        return False
+    distinct = select.args.get("distinct")
+    if distinct is not None:
+        return bool(distinct.args.get("on"))
+    return bool(select.args.get("limit") or select.args.get("offset"))
+
+
+def ordered(terms: list[exp.Expr]) -> exp.Order:
+    """ORDER BY the terms."""
+    return exp.Order(expressions=[copy_of(t) for t in terms])
