@@ -28,9 +28,29 @@ from strandline.compiler.accumulators import (
 )
 from strandline.compiler.delicate import kind_of_expression
 from strandline.compiler.delta import Changed, render
-from strandline.compiler.finish import ROW, add_rows, drop_rows, finish, replace_rows, stored_rows
+from strandline.compiler.finish import (
+    ROW,
+    consolidate,
+    drop_rows,
+    finish,
+    insert_rows,
+    replace_rows,
+    stored_rows,
+)
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, bucket, listed, make, minus, plus, same, scratch, sql, stored
+from strandline.compiler.text import (
+    Step,
+    beside,
+    bucket,
+    listed,
+    make,
+    minus,
+    plus,
+    same,
+    scratch,
+    sql,
+    stored,
+)
 from strandline.compiler.trees import find_all, has
 
 ROWS = "_n"
@@ -364,7 +384,7 @@ def grown(stage: Stage, keys: list[str], inner: str) -> list[Step]:
     show. How a change that is more than a scan is joined with the stored rows depends on how many
     groups it touches, so it is counted first; so is one whose groups may have to be read again.
     """
-    table, again = stage.table, scratch(stage.table, "again")
+    table = stage.table
     redo = redo_condition(stage, removing=False)
     steps: list[Step] = []
     when: tuple[str, ...] = ()
@@ -375,34 +395,44 @@ def grown(stage: Stage, keys: list[str], inner: str) -> list[Step]:
     for who, seen in (("shared", shown(stage)), ("alone", [])):
         rows = finish(stage, beside_old(stage, keys, source, redo, seen))
         steps.append(Step(make(plus(table), rows), "plus", (*when, who)))
+    steps += replaced(stage, keys, doubtful=bool(redo))
+    return [*steps, *consolidate(stage, shown(stage), ("plus", "minus", "shared"))]
+
+
+def replaced(stage: Stage, keys: list[str], *, doubtful: bool) -> list[Step]:
+    """The new rows in, and the old ones out whose places they brought along."""
     old = ", ".join(f"{r.quote(was(n))} AS {r.quote(n)}" for n in shown(stage))
-    gone = f"SELECT {old}, {ROW} FROM {plus(table)} WHERE {ROW} IS NOT NULL"
-    drop = drop_rows(stage, plus(table))
-    steps += [
-        Step(make(minus(table), gone), "minus", ("plus", "shared")),
-        Step(drop, when=("minus", "shared")),
-        Step(drop, "minus", ("plus", "alone")),
+    gone = f"SELECT {old}, {ROW} FROM {plus(stage.table)} WHERE {ROW} IS NOT NULL"
+    drop, add = drop_rows(stage, plus(stage.table)), insert_rows(stage, columns(stage))
+    out = [Step(drop, when=("minus", "shared")), Step(drop, "minus", ("plus", "alone"))]
+    handed = ("plus", "shared")
+    if doubtful:  # groups that are read again bring no places along
+        last = [*doubted(stage, keys), Step(add, when=("plus",))]
+        return [Step(make(minus(stage.table), gone), "minus", handed), *out, *last]
+    found = make(minus(stage.table), beside(gone, add))
+    return [Step(found, "minus", handed), *out, Step(add, when=("plus", "alone"))]
+
+
+def doubted(stage: Stage, keys: list[str]) -> list[Step]:
+    """Groups that cannot take what came are read again. Hardly ever: looking costs less than a table."""
+    rows, again = plus(stage.table), scratch(stage.table, "again")
+    return [
+        Step(f"SELECT count(*) FROM {rows} WHERE _again", "again", ("plus",)),
+        Step(make(again, f"SELECT {listed([*keys, '_k'])} FROM {rows} WHERE _again"), when=("again",)),
+        Step(f"DELETE FROM {rows} WHERE _again", "-plus", ("again",)),
+        Step(reread(stage, again), "plus", ("again",)),
     ]
-    if redo:  # hardly ever: looking costs less than a table
-        found = f"SELECT {listed([*keys, '_k'])} FROM {plus(table)} WHERE _again"
-        steps += [
-            Step(f"SELECT count(*) FROM {plus(table)} WHERE _again", "again", ("plus",)),
-            Step(make(again, found), when=("again",)),
-            Step(f"DELETE FROM {plus(table)} WHERE _again", "-plus", ("again",)),
-            Step(reread(stage, again), "plus", ("again",)),
-        ]
-    return steps + add_rows(stage, columns(stage), shown(stage))
 
 
 def beside_old(stage: Stage, keys: list[str], source: str, redo: str, seen: list[str]) -> str:
     """The touched groups' new rows, with the place of the old ones and what they show of `seen`."""
-    beside = {ROW: "o.rowid"} | {was(n): f"o.{r.quote(n)}" for n in seen}
+    extra = {ROW: "o.rowid"} | {was(n): f"o.{r.quote(n)}" for n in seen}
     if redo:
-        beside["_again"] = f"coalesce({redo}, FALSE)"
+        extra["_again"] = f"coalesce({redo}, FALSE)"
     parts = combinations(stage, keys, removing=False)
-    parts += [f"{text} AS {r.quote(name)}" for name, text in beside.items()]
+    parts += [f"{text} AS {r.quote(name)}" for name, text in extra.items()]
     joined = f"{source} AS d LEFT JOIN {stored(stage.table)} AS o ON {matching(keys)}"
-    return with_values(stage, f"SELECT {', '.join(parts)} FROM {joined}", listed(beside))
+    return with_values(stage, f"SELECT {', '.join(parts)} FROM {joined}", listed(extra))
 
 
 def was(name: str) -> str:

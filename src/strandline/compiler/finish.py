@@ -41,7 +41,8 @@ def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()
     """
     return [
         Step(drop_rows(stage, minus(stage.table)), when=("in", "minus")),
-        *add_rows(stage, columns, shown, ("in",)),
+        Step(insert_rows(stage, columns), when=("in", "plus")),
+        *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared")),
     ]
 
 
@@ -51,18 +52,10 @@ def drop_rows(stage: Stage, rows: str) -> str:
     return f"DELETE FROM {table} WHERE rowid IN (SELECT {ROW} FROM {rows})"
 
 
-def add_rows(
-    stage: Stage, columns: Sequence[str], shown: Sequence[str] = (), when: tuple[str, ...] = ()
-) -> list[Step]:
-    """New rows in, once the old ones are out; see `replace_rows`."""
-    table, cols = stage.table, listed(columns)
-    return [
-        Step(
-            f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}",
-            when=(*when, "plus"),
-        ),
-        *consolidate(stage, shown or columns, (*when, "plus", "minus", "shared")),
-    ]
+def insert_rows(stage: Stage, columns: Sequence[str]) -> str:
+    """A statement that stores the stage's new rows."""
+    cols, table = listed(columns), stage.table
+    return f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}"
 
 
 def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> list[Step]:

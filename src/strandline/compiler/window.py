@@ -213,13 +213,16 @@ def late_steps(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
 
 
 def heads_of(stage: Stage, touched: str, heads: str, when: tuple[str, ...]) -> list[Step]:
-    """The touched partitions' heads; what is shown beside them only where it is handed on as removed."""
-    found = f"rowid AS _row FROM {head(stage)} WHERE _k IN ({touched})"
-    kept = listed([*stage.raw, "_k", "_back"])
-    return [
-        Step(make(heads, f"SELECT *, {found}"), "heads", (*when, "shared")),
-        Step(make(heads, f"SELECT {kept}, {found}"), "heads", (*when, "alone")),
-    ]
+    """The touched partitions' heads, which go: new ones are written from what is evaluated next.
+
+    What is shown beside them is kept only where it is handed on as removed.
+    """
+    gone = f"DELETE FROM {head(stage)} WHERE _k IN ({touched})"
+    steps = []
+    for names, who in ((head_columns(stage), "shared"), ([*stage.raw, "_k"], "alone")):
+        rows = f"WITH h AS ({gone} RETURNING {listed([*names, '_back'])}) SELECT * FROM h"
+        steps.append(Step(make(heads, rows), "heads", (*when, who)))
+    return steps
 
 
 def side(stage: Stage, changed: Changed, part: str, steps: list[Step]) -> str:
@@ -262,13 +265,12 @@ def late_buckets(stage: Stage, come: str, gone: str, heads: str) -> str:
 
 
 def retire(stage: Stage, heads: str) -> list[Step]:
-    """The touched partitions' heads go; new ones are written from what is evaluated next."""
+    """The open rows of the heads that went are handed on as removed."""
+    if not stage.open_to:
+        return []
     cols = listed(columns(stage))
-    gone = (
-        f"INSERT INTO {minus(stage.table)} ({cols}) SELECT {cols} FROM {heads} WHERE _back <= {stage.open_to}"
-    )
-    out = Step(f"DELETE FROM {head(stage)} WHERE rowid IN (SELECT _row FROM {heads})", when=("heads",))
-    return [out, Step(gone, "minus", ("heads", "shared"))] if stage.open_to else [out]
+    gone = f"SELECT {cols} FROM {heads} WHERE _back <= {stage.open_to}"
+    return [Step(f"INSERT INTO {minus(stage.table)} ({cols}) {gone}", "minus", ("heads", "shared"))]
 
 
 def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[Step]:
