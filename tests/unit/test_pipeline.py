@@ -149,8 +149,10 @@ def test_a_new_column_widens_the_table(folder: Path) -> None:
 
 def test_models_follow_their_files(folder: Path) -> None:
     arrive(folder, "a.csv", "1,ann,1", "2,ann,2")
-    (folder / "models" / "big.sql").write_text("SELECT customer FROM totals WHERE n > 1")
     run(folder)
+    (folder / "models" / "big.sql").write_text("SELECT customer FROM totals WHERE n > 1")
+    _, said, _ = run(folder)
+    assert said == ["model big was created from all rows"]
     (folder / "models" / "totals.sql").write_text(TOTALS + " HAVING count(*) > 5")
     (folder / "models" / "big.sql").unlink()
     with Pipeline.load(folder) as pipeline:

@@ -37,6 +37,8 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     for model in project.models:
         above = {name: sql for name, sql in queries.items() if name != model.name}
         _prepare_model(wh, model, changed[model.name], above, notice)
+        if existing and model.name.lower() not in existing:
+            notice(f"model {model.name} was created from all rows")
     for name in dropped(stored_models(wh), project.models):
         wh.drop_model(name)
         notice(f"model {name} was dropped: its file is gone")
