@@ -44,6 +44,11 @@ SAID = [
         "",
     ),
     ("SELECT 'a FROM orders", "at line 1, column 8: ' is opened there and not closed", ""),
+    (
+        "SELECT COLUMNS(lambda c: length(c) > 1\n AND nosuch(c)) FROM orders",
+        'nosuch does not exist! Did you mean "cosh"? (line 2, column 6)',
+        "correct the query.",
+    ),
     ("SELECT id,\n summ(amount) FROM orders", 'Did you mean "sum"? (line 2, column 2)', ""),
     (
         "SELECT id FROM orders ORDER BY amout",

@@ -16,6 +16,8 @@ from strandline.errors import UnknownNameError, nearest
 
 Items = dict[str, list[str] | None]
 """The FROM items that a name may mean: alias → columns, None where they are not known."""
+UNTOLD = "name the columns and their tables."
+"""The hint where only the resolver has spoken, which may not know what it met: the engine knows better."""
 
 
 def unknown_name(error: Exception, query: exp.Query, catalog: Catalog) -> UnknownNameError:
@@ -26,7 +28,7 @@ def unknown_name(error: Exception, query: exp.Query, catalog: Catalog) -> Unknow
         if found is not None:
             return UnknownNameError(found[0], hint=found[1])
     doubled = str(error).startswith("Alias already used")
-    hint = "give one of them another alias." if doubled else "name the columns and their tables."
+    hint = "give one of them another alias." if doubled else UNTOLD
     return UnknownNameError(str(error), hint=hint)
 
 

@@ -273,8 +273,8 @@ class Warehouse:
                 raise
             try:
                 self.engine.describe(sql.strip().rstrip(";"))
-            except EngineError:
-                raise error from None
+            except EngineError as said:
+                raise remaking.better_told(error, said, name) from None
             return plan
 
     def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:
