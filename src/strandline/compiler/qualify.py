@@ -25,7 +25,7 @@ from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
 from strandline.compiler.structs import without_struct_stars
 from strandline.compiler.trees import copy_of, find_all, has
-from strandline.compiler.unknown import place, unknown_name
+from strandline.compiler.unknown import UNTOLD, place, unknown_name
 from strandline.compiler.using import mark_using, mend_using
 from strandline.compiler.whole_rows import without_whole_rows
 from strandline.errors import RejectedError, UnknownNameError, nearest
@@ -40,6 +40,8 @@ MADE_UP = frozenset(
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
 PICKING = (*VALUES, exp.First, exp.Last, exp.AnyValue, exp.ArrayAgg, exp.GroupConcat)
+JSON_LISTS = frozenset({"json_group_array", "json_group_object", "json_group_structure"})
+"""Macros, which take no ORDER BY in their brackets."""
 RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 
 
@@ -182,9 +184,13 @@ def take_handed_order(tree: exp.Expr) -> None:
             if not w.args.get("order") and w.find_ancestor(exp.Select) is select and needs_total(w)
         ]
         calls, picks = unordered_calls(select), picks_unordered(select) and not is_one_row(select)
-        terms = handed_order(select) if windows or calls or picks else []
+        macros = [a for a in find_all(select, exp.Anonymous) if a.name.lower() in JSON_LISTS]
+        terms = handed_order(select) if windows or calls or picks or macros else []
         if not terms:
             continue
+        if macros:
+            told = f"{macros[0].name} lists rows in the order of a subquery, which only the engine knows"
+            raise UnknownNameError(told, hint=UNTOLD)
         for call in calls:
             call.set("this", exp.Order(this=call.this.copy(), expressions=ordered(terms).expressions))
         for window in windows:
