@@ -16,7 +16,7 @@ from strandline.compiler.text import DIALECT
 from strandline.errors import SchemaError, UnknownNameError, nearest
 from strandline.schema import Column, Schema
 
-LAYOUT = 8
+LAYOUT = 9
 """Version of what stages store; models of another version are made anew by the first batch after opening."""
 VIEW_SUFFIXES = ("_base", "_incremental", "_realtime")
 """Views beside a model's own, where its settings ask for them: by the kind of batch that wrote a row."""
