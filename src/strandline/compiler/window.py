@@ -54,8 +54,8 @@ __all__ = ["columns", "evaluated_input", "fill", "program", "removal", "window_s
 def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     """`carry` if every function of the stage can be continued, else `partition` with the reason."""
     shown = frozenset(o.name for o in operator.computed)
-    operator = with_hidden(operator)
     total = is_total(operator, below)
+    operator = with_hidden(operator, total)
     known = reaches(operator, total)
     unread = frozenset(o.name for o in operator.computed) - shown - seeded(known)
     stuck = {n: why for n, why in known.items() if isinstance(why, str)}
@@ -75,22 +75,23 @@ def window_strategy(table: str, operator: r.Window, below: r.Relation) -> Stage:
     return Stage(table, operator, below, "partition", reason, hint, unread=unread)
 
 
-def with_hidden(operator: r.Window) -> r.Window:
+def with_hidden(operator: r.Window, total: bool) -> r.Window:
     """Adds the counts and sums that ranks and averages need to be continued."""
     levels = tuple(
-        evolve(level, functions=(*level.functions, *hidden(operator, level))) for level in operator.stack
+        evolve(level, functions=(*level.functions, *hidden(operator, level, total)))
+        for level in operator.stack
     )
     return evolve(operator, levels=levels[:-1], functions=levels[-1].functions)
 
 
-def hidden(operator: r.Window, level: r.Level) -> list[r.Out]:
+def hidden(operator: r.Window, level: r.Level, total: bool) -> list[r.Out]:
     """What the ranks and averages of one level need beside them."""
     extra = []
     for f in level.functions:
         call, _, _ = head_function(f)
         if isinstance(call, exp.Rank) and operator.order:
             extra.append(r.Out(f"{f.name}.rows", rows_window(exp.Count(this=exp.Star(), big_int=True))))
-        elif isinstance(call, exp.Avg) and continues(reach(f, operator, False)):
+        elif isinstance(call, exp.Avg) and continues(reach(f, operator, total)):
             for kind, name in ((exp.Sum, "sum"), (exp.Count, "count")):
                 inner = f.expr.copy()
                 found = inner.find(exp.Avg)
