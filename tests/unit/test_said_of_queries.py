@@ -95,3 +95,17 @@ def test_long_lines_are_pointed_into(warehouse):
 def test_names_that_mean_something_are_not_complained_of(warehouse, query):
     assert warehouse.create_model("fine", query)
     warehouse.drop_model("fine")
+
+
+def test_what_only_the_engine_can_keep_is_refused_by_strict_as_such(warehouse):
+    query = "SELECT json_group_array(id) AS ids FROM (SELECT id FROM orders ORDER BY amount DESC) AS q"
+    with pytest.raises(sl.StrictError) as caught:
+        warehouse.create_model("m", query, strict=True)
+    assert "order of a subquery" in caught.value.message
+    assert warehouse.create_model("m", query)
+    warehouse.drop_model("m")
+
+
+def test_a_call_behind_a_dot_that_is_none_keeps_its_own_words(warehouse):
+    with pytest.raises(sl.UnknownNameError, match="no column 'VARCHAR'"):
+        warehouse.create_model("m", "SELECT id.cast(VARCHAR) FROM orders")

@@ -250,8 +250,8 @@ def grouping(stage: Stage) -> str:
     return ", ".join(texts)
 
 
-def with_values(stage: Stage, source: str, beside: str = "") -> str:
-    """Accumulators plus the aggregates' values and the bucket, and what is listed `beside` them."""
+def with_values(stage: Stage, source: str, more: str = "") -> str:
+    """Accumulators plus the aggregates' values and the bucket, and `more` that is listed after them."""
     assert isinstance(stage.operator, r.Aggregate)
     names = [o.name for o in stage.operator.groups]
     cols = [r.quote(n) for n in names] + [r.quote(n) for n in state_names(stage)]
@@ -260,7 +260,7 @@ def with_values(stage: Stage, source: str, beside: str = "") -> str:
         cols += [f"{value(o)} AS {r.quote(o.name)}" for o in stage.operator.aggregates if o.name not in own]
     else:
         cols += [r.quote(o.name) for o in stage.operator.aggregates]
-    more = f", {beside}" if beside else ""
+    more = f", {more}" if more else ""
     return f"SELECT {', '.join(cols)}, {bucket(names)} AS _k{more} FROM ({source}) AS a"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from strandline.compiler.catalog import Catalog
+from strandline.compiler.ctes import common_table
 from strandline.compiler.relations import conjuncts
 from strandline.compiler.trees import find_all, has
 
@@ -54,19 +55,6 @@ def names_of(source: exp.Expr, catalog: Catalog) -> list[str]:
         return [c.name for c in cte.args["alias"].columns] or [n.lower() for n in cte.this.named_selects]
     readable = catalog.get(source.name.lower())
     return [c.name.lower() for c in readable.columns] if readable is not None else []
-
-
-def common_table(source: exp.Table) -> exp.CTE | None:
-    """The CTE that a table's name means here."""
-    node: exp.Expr | None = source
-    while node is not None:
-        with_ = node.args.get("with_")
-        for cte in with_.expressions if with_ is not None else []:
-            if cte.alias.lower() == source.name.lower() and not source.db:
-                found: exp.CTE = cte
-                return found
-        node = node.parent
-    return None
 
 
 def unique_by(source: exp.Expr, keys: list[exp.Expr], catalog: Catalog) -> bool:

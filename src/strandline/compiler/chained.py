@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from strandline.compiler.trees import find_all
 
@@ -26,11 +28,12 @@ def without_chains(tree: exp.Expr, parse: Parse) -> exp.Expr:
             continue
         if isinstance(chain.this, exp.Identifier) and chain.this.name.lower() in SCHEMAS:
             continue
-        chain.replace(called(call, [operand(chain.this), *call.expressions], parse))
+        with contextlib.suppress(SqlglotError):  # no function with such arguments: the engine says what it is
+            chain.replace(in_brackets(call, [operand(chain.this), *call.expressions], parse))
     return tree
 
 
-def called(call: exp.Anonymous, arguments: list[exp.Expr], parse: Parse) -> exp.Expr:
+def in_brackets(call: exp.Anonymous, arguments: list[exp.Expr], parse: Parse) -> exp.Expr:
     """The function as the parser reads it where its arguments stand in its brackets."""
     places = [a.sql("duckdb") if isinstance(a, exp.Literal) else f"_{i}" for i, a in enumerate(arguments)]
     [holder] = parse(f"SELECT {call.name}({', '.join(places)})")

@@ -9,8 +9,10 @@ from __future__ import annotations
 from sqlglot import exp
 
 from strandline.compiler.aggregates import aggregate_units
-from strandline.compiler.asof import common_table
+from strandline.compiler.ctes import common_table
 from strandline.compiler.trees import copy_of, has
+from strandline.compiler.unknown import UNTOLD
+from strandline.errors import UnknownNameError
 
 IN_ORDER = (exp.ArrayAgg, exp.GroupConcat, exp.First, exp.Last, exp.AnyValue)
 
@@ -22,30 +24,44 @@ def handed_order(select: exp.Select) -> list[exp.Expr]:
 
 
 def order_of(source: exp.Expr) -> list[exp.Expr]:
-    """The order of a FROM item's rows. What it is told by is made an output where it is none yet."""
+    """The order of a FROM item's rows. What it is told by is made an output where it is none yet.
+
+    Raises UnknownNameError where that cannot be: then the engine alone knows the order.
+    """
     cte = common_table(source) if isinstance(source, exp.Table) else None
     holder = cte if cte is not None else source
-    query = holder.this
-    if not isinstance(query, exp.Select):
+    query = holder.this.unnest() if isinstance(holder.this, exp.Subquery) else holder.this
+    if not isinstance(query, (exp.Select, exp.SetOperation)):
         return []
-    order = query.args.get("order")
-    mixes = any(query.args.get(part) for part in ("group", "distinct", "having"))
-    inner = order.expressions if order is not None else [] if mixes else handed_order(query)
     titles = holder.args.get("alias")
     renamed = [c.name for c in titles.columns] if isinstance(titles, exp.TableAlias) else []
     terms: list[exp.Expr] = []
-    for term in inner:
+    for term in own_order(query):
         place = output_for(query, term.this)
         if place is None:
-            return []
-        name = renamed[place] if place < len(renamed) else query.expressions[place].alias_or_name
+            told = f"the order by {term.this.sql('duckdb')} shows in no output"
+            raise UnknownNameError(f"{told}, so that only the engine knows it", hint=UNTOLD)
+        name = renamed[place] if place < len(renamed) else query.named_selects[place]
         column = exp.column(name, table=source.alias_or_name, quoted=True)
         terms.append(exp.Ordered(**{**term.args, "this": column}))
     return terms
 
 
-def output_for(query: exp.Select, expr: exp.Expr) -> int | None:
+def own_order(query: exp.Query) -> list[exp.Expr]:
+    """What a subquery orders by, or the one below it where it hands on that one's rows as they come."""
+    order = query.args.get("order")
+    if order is not None:
+        terms: list[exp.Expr] = order.expressions
+        return terms
+    mixes = any(query.args.get(part) for part in ("group", "distinct", "having"))
+    return handed_order(query) if isinstance(query, exp.Select) and not mixes else []
+
+
+def output_for(query: exp.Query, expr: exp.Expr) -> int | None:
     """The place of the output that is an expression; one is added where there is none and one may be."""
+    if not isinstance(query, exp.Select):
+        names = query.named_selects
+        return names.index(expr.name) if isinstance(expr, exp.Column) and expr.name in names else None
     for place, output in enumerate(query.expressions):
         named = isinstance(expr, exp.Column) and not expr.table and expr.name == output.alias_or_name
         if named or output.unalias() == expr:
@@ -76,13 +92,14 @@ def called(unit: exp.Expr) -> exp.Expr:
 
 
 def picks_unordered(select: exp.Select) -> bool:
-    """Whether LIMIT or DISTINCT ON pick rows of FROM in no order of their own."""
+    """Whether LIMIT, DISTINCT ON or ARRAY(…) take rows of FROM in no order of their own."""
     if select.args.get("order") or select.args.get("group"):
         return False
     distinct = select.args.get("distinct")
     if distinct is not None:
         return bool(distinct.args.get("on"))
-    return bool(select.args.get("limit") or select.args.get("offset"))
+    limited = select.args.get("limit") or select.args.get("offset")
+    return bool(limited) or isinstance(select.parent, exp.Array)
 
 
 def ordered(terms: list[exp.Expr]) -> exp.Order:

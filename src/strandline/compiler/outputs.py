@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from strandline.compiler.asof import common_table
 from strandline.compiler.catalog import Catalog
+from strandline.compiler.ctes import common_table
 from strandline.compiler.free import leaves
 from strandline.compiler.using import is_comma
 

@@ -13,8 +13,16 @@ from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.collation import by_functions
+from strandline.compiler.ctes import common_table
 from strandline.compiler.free import leaves
-from strandline.compiler.handed_order import handed_order, ordered, picks_unordered, unordered_calls
+from strandline.compiler.handed_order import (
+    IN_ORDER,
+    called,
+    handed_order,
+    ordered,
+    picks_unordered,
+    unordered_calls,
+)
 from strandline.compiler.inferring import inferred
 from strandline.compiler.limits import plain_limits
 from strandline.compiler.outputs import spelled_columns
@@ -23,7 +31,7 @@ from strandline.compiler.pivot import without_pivots
 from strandline.compiler.positions import without_positions
 from strandline.compiler.spelling import sees_before, spelled, without_lateral
 from strandline.compiler.starred import without_columns
-from strandline.compiler.structs import without_struct_stars
+from strandline.compiler.structs import keep_field_names, without_struct_stars
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.compiler.unknown import UNTOLD, place, unknown_name
 from strandline.compiler.using import mark_using, mend_using
@@ -39,7 +47,7 @@ MADE_UP = frozenset(
 """Table functions whose rows are a function of their arguments."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
-PICKING = (*VALUES, exp.First, exp.Last, exp.AnyValue, exp.ArrayAgg, exp.GroupConcat)
+PICKING = (*VALUES, *IN_ORDER)
 JSON_LISTS = frozenset({"json_group_array", "json_group_object", "json_group_structure"})
 """Macros, which take no ORDER BY in their brackets."""
 RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
@@ -52,16 +60,7 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     types = {r.name.lower(): {c.name.lower(): c.type for c in r.columns} for r in catalog.values()}
     schema: dict[str, object] = {**types}
     try:
-        refuse_loose_arrows(asked)
-        known = partial(spelled_columns, catalog=catalog)
-        by_functions(asked)
-        plain_limits(asked)
-        without_pivots(asked, known)
-        without_columns(asked, known)
-        without_whole_rows(asked, known)
-        without_struct_stars(asked, catalog)
-        without_positions(asked)
-        mark_using(asked)
+        in_one_spelling(asked, catalog)
         tree = resolved(spelled(unordered(asked)), schema, dialect)
     except OptimizeError as error:
         raise unknown_name(error, query, catalog) from None
@@ -86,6 +85,21 @@ def qualified(query: exp.Query, catalog: Catalog, dialect: str) -> exp.Expr:
     tree = inferred(tree, types, dialect)
     break_ties(tree, catalog)
     return tree
+
+
+def in_one_spelling(asked: exp.Query, catalog: Catalog) -> None:
+    """What the resolver does not know, said in what it does, in place. Raises OptimizeError."""
+    refuse_loose_arrows(asked)
+    known = partial(spelled_columns, catalog=catalog)
+    by_functions(asked)
+    plain_limits(asked)
+    without_pivots(asked, known)
+    without_columns(asked, known)
+    without_whole_rows(asked, known)
+    without_struct_stars(asked, catalog)
+    without_positions(asked)
+    keep_field_names(asked)
+    mark_using(asked)
 
 
 def unordered(query: exp.Query) -> exp.Query:
@@ -181,7 +195,9 @@ def take_handed_order(tree: exp.Expr) -> None:
         windows = [
             w
             for w in find_all(select, exp.Window)
-            if not w.args.get("order") and w.find_ancestor(exp.Select) is select and needs_total(w)
+            if not w.args.get("order")
+            and w.find_ancestor(exp.Select) is select
+            and (needs_total(w) or isinstance(called(w.this), IN_ORDER))
         ]
         calls, picks = unordered_calls(select), picks_unordered(select) and not is_one_row(select)
         macros = [a for a in find_all(select, exp.Anonymous) if a.name.lower() in JSON_LISTS]
@@ -260,7 +276,7 @@ def order_peers(window: exp.Window, ties: list[exp.Expr]) -> None:
     `last_value(v) OVER (ORDER BY d)` becomes `last_value(v ORDER BY d, id) OVER (ORDER BY d)`: rows of the
     same d stay peers.
     """
-    head, order = called(window), window.args.get("order")
+    head, order = called(window.this), window.args.get("order")
     if order is None:
         return
     total = exp.Window(partition_by=window.args.get("partition_by"), order=copy_of(order))
@@ -274,14 +290,6 @@ def order_peers(window: exp.Window, ties: list[exp.Expr]) -> None:
         told = exp.Order(this=copy_of(head.args[place]), expressions=terms)
         told.meta[PEERS] = True
         head.set(place, told)
-
-
-def called(window: exp.Window) -> exp.Expr:
-    """The function itself, without FILTER and what becomes of NULLs."""
-    head: exp.Expr = window.this
-    while isinstance(head, (exp.IgnoreNulls, exp.RespectNulls, exp.Filter)):
-        head = head.this
-    return head
 
 
 def refuse_rows_of_peers(window: exp.Window, head: exp.Expr) -> None:
@@ -306,7 +314,7 @@ def needs_total(window: exp.Window) -> bool:
     Where a frame is made of peers (RANGE, GROUPS, EXCLUDE TIES or GROUP) a
     tie-breaker would change what is a peer, so the order stays as written.
     """
-    head = called(window)
+    head = called(window.this)
     first = isinstance(head, exp.FirstValue) and not has(
         window.this, exp.IgnoreNulls
     )  # the first row of all, for every peer
@@ -359,7 +367,7 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
                 else [item]
             )
         return keys
-    return [t for source in sources(select, catalog) for t in source_ties(source, select, catalog)]
+    return [t for source in sources(select, catalog) for t in source_ties(source, catalog)]
 
 
 def sources(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
@@ -378,16 +386,16 @@ def several_matches(join: exp.Join, catalog: Catalog) -> bool:
     return shown and not single_match(join, catalog)
 
 
-def source_ties(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
+def source_ties(source: exp.Expr, catalog: Catalog) -> list[exp.Expr]:
     """The identifying columns of one FROM item."""
-    names = identifying(source, select, catalog)
+    names = identifying(source, catalog)
     return [exp.column(name, table=source.alias_or_name, quoted=True) for name in names]
 
 
-def identifying(source: exp.Expr, select: exp.Select, catalog: Catalog) -> list[str]:
+def identifying(source: exp.Expr, catalog: Catalog) -> list[str]:
     """Unique columns of a FROM item where they are known, else all of its columns."""
     if isinstance(source, exp.Table):
-        cte = find_cte(source.name, select)
+        cte = common_table(source)
         if cte is not None:
             return query_identity(cte.this, catalog, list(cte.args["alias"].columns))
         readable = catalog.get(source.name.lower())
@@ -423,7 +431,7 @@ def is_keyed(leaf: exp.Expr, catalog: Catalog) -> bool:
     """Whether no two rows of a FROM item are equal, as far as its text tells."""
     if isinstance(leaf, exp.Subquery):
         return is_keyed_query(leaf.unnest(), catalog)
-    cte = find_cte(leaf.name, leaf)
+    cte = common_table(leaf) if isinstance(leaf, exp.Table) else None
     if cte is not None:
         return is_keyed_query(cte.this, catalog)
     readable = catalog.get(leaf.name.lower())
@@ -440,24 +448,6 @@ def is_keyed_query(query: exp.Expr, catalog: Catalog) -> bool:
         return False
     shown = {e.unalias() for e in query.expressions}
     return all(e in shown for e in tie_breakers(query, catalog))
-
-
-def find_cte(name: str, node: exp.Expr) -> exp.CTE | None:
-    """The CTE that a name means here, innermost first; a CTE sees those before it, not itself."""
-    chain: list[exp.Expr] = [node]
-    while chain[-1].parent is not None:
-        chain.append(chain[-1].parent)
-    inside = {id(n) for n in chain}
-    for current in chain:
-        with_ = current.args.get("with_")
-        found: exp.CTE | None = None
-        for cte in with_.expressions if with_ is not None else []:
-            if id(cte) in inside:
-                break
-            found = cte if cte.alias.lower() == name.lower() else found
-        if found is not None:
-            return found
-    return None
 
 
 def single_match(join: exp.Join, catalog: Catalog) -> bool:

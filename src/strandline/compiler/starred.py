@@ -60,15 +60,20 @@ def outside_queries(expr: exp.Expr) -> list[exp.Expr]:
 
 def written_out(expr: exp.Expr, known: list[Column]) -> list[exp.Expr]:
     """The output once for each column, named after it; as it is where that is not known."""
-    expr = unpacked(expr, known)
-    call = found(expr)
-    chosen = meant(call, known) if call is not None and not call.args.get("unpack") else None
+    expr, call, chosen = told(expr, known)
     if call is None or chosen is None:
         return [expr]
     return [
         exp.alias_(instead(expr.unalias(), call, column), title(expr.alias, call, column), quoted=True)
         for column in chosen
     ]
+
+
+def told(expr: exp.Expr, known: list[Column]) -> tuple[exp.Expr, exp.Expr | None, list[Column] | None]:
+    """What stands for each column, the call in it that names them, and the columns where they are known."""
+    expr = unpacked(expr, known)
+    call = found(expr)
+    return expr, call, meant(call, known) if call is not None and not call.args.get("unpack") else None
 
 
 def title(alias: str, call: exp.Expr, column: Column) -> str:
@@ -83,8 +88,7 @@ def title(alias: str, call: exp.Expr, column: Column) -> str:
 
 def for_each(condition: exp.Expr, known: list[Column]) -> exp.Expr:
     """A condition holds where it does for every column that its COLUMNS names."""
-    call = found(condition)
-    chosen = meant(call, known) if call is not None else None
+    condition, call, chosen = told(condition, known)
     if call is None or not chosen:
         return condition
     return exp.and_(*(instead(condition, call, column) for column in chosen))
@@ -109,13 +113,13 @@ def meant(call: exp.Expr, known: list[Column]) -> list[Column] | None:
         if isinstance(call, exp.SimilarTo):
             return by_pattern(pattern.name, but(star, known))
         return [c for c in but(star, known) if like(c[1], pattern.name) == wanted]
-    what = call.this
+    what = call.this if isinstance(call, exp.Columns) else None
     match what:
         case exp.Literal():
             return by_pattern(what.name, known)
         case exp.Lambda() if len(what.expressions) == 1:
-            told = [(c, holds(what.this, what.expressions[0].name, c[1])) for c in known]
-            return None if any(t is None for _, t in told) else [c for c, t in told if t]
+            said = [(c, holds(what.this, what.expressions[0].name, c[1])) for c in known]
+            return None if any(t is None for _, t in said) else [c for c, t in said if t]
         case exp.Star() if not set(filter(what.args.get, what.args)) - {"except_"}:
             return but(what, known)
         case exp.Column(this=exp.Star()) if not set(filter(what.this.args.get, what.this.args)) - {"except_"}:
@@ -148,7 +152,9 @@ def holds(condition: exp.Expr, name: str, value: str) -> bool | None:
             return None if None in sides else all(sides) if both else any(sides)
     texts = [text_of(e, name, value) for e in (condition.this, *operands(condition))]
     known = [t for t in texts if t is not None]
-    return compared(condition, known) if len(known) == len(texts) > 1 else None
+    if len(known) < len(texts) or len(known) < 2:
+        return None
+    return compared(condition, known) != bool(condition.args.get("negate"))
 
 
 def compared(condition: exp.Expr, texts: list[str]) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from strandline.compiler.asof import common_table
 from strandline.compiler.catalog import Catalog
+from strandline.compiler.ctes import common_table
 from strandline.compiler.free import aliases
 from strandline.compiler.outputs import spelled_columns
 from strandline.compiler.spelling import from_items
@@ -32,6 +32,12 @@ def without_struct_stars(tree: exp.Expr, catalog: Catalog) -> None:
             a is not b for a, b in zip(outputs, select.expressions, strict=True)
         ):
             select.set("expressions", outputs)
+
+
+def keep_field_names(tree: exp.Expr) -> None:
+    """A struct's field is called as it was written: its name is part of the value, as JSON shows."""
+    for field in find_all(tree, exp.PropertyEQ):
+        field.this.meta["case_sensitive"] = True
 
 
 def spread_fields(output: exp.Expr, select: exp.Select, catalog: Catalog) -> list[exp.Expr]:

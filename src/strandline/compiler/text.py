@@ -24,8 +24,9 @@ class Step:
 
     `into` names the count that the statement's result is added to (`-name`:
     taken from); `when` lists counts that must be above zero (`a|b`: one of
-    them; `!a`: that must be zero) for the statement to run. Without text there is nothing to run: the
-    rows that the step would count are known to be there.
+    them; `!a`: that must be zero) for the statement to run. Without text
+    there is nothing to run: the rows that the step would count are known
+    to be there.
     """
 
     sql: str

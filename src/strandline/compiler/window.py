@@ -203,7 +203,7 @@ def late_found(late: str, buckets: str, when: tuple[str, ...], simple: bool) -> 
     if not simple:
         return [Step(make(late, buckets), "late", when)]
     look = f"SELECT count(*) FROM ({buckets}) AS b"
-    return [Step(look, "early", ("heads",)), Step(make(late, buckets), "late", ("early",))]
+    return [Step(look, "lateness", ("heads",)), Step(make(late, buckets), "late", ("lateness",))]
 
 
 def late_steps(stage: Stage, come: str, gone: str, late: str) -> list[Step]:

@@ -23,7 +23,7 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     was done. Raises ConfigurationError where a source contradicts its table or lacks a column that a
     model uses, and the compiler's errors with the model's file in front.
     """
-    existing = stored_models(wh)
+    existing, begun = stored_models(wh), bool(records(wh, "SELECT 1 AS one FROM strandline.batches LIMIT 1"))
     changed = {m.name: what_changed(existing, m) for m in project.models}
     queries = {m.name: m.sql for m in project.models if changed[m.name] == ITS_SQL}
     # Before anything is touched: a column added under its new name could not be renamed any more.
@@ -37,7 +37,7 @@ def prepare(wh: Definitions, project: Project, notice: Notice = quiet) -> None:
     for model in project.models:
         above = {name: sql for name, sql in queries.items() if name != model.name}
         _prepare_model(wh, model, changed[model.name], above, notice)
-        if existing and model.name.lower() not in existing:
+        if begun and model.name.lower() not in existing:
             notice(f"model {model.name} was created from all rows")
     for name in dropped(stored_models(wh), project.models):
         wh.drop_model(name)

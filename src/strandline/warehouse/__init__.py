@@ -10,6 +10,7 @@ from strandline.arguments import checked_methods
 from strandline.compiler import Plan, force, recompute_plan, unresolved_plan
 from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
+from strandline.compiler.unknown import UNTOLD
 from strandline.engines.base import Engine
 from strandline.errors import (
     CompileError,
@@ -269,12 +270,14 @@ class Warehouse:
             return self.held.compiled(name, sql, strict)
         except UnknownNameError as error:
             plan = unresolved_plan(sql, self.held.catalog(without=name), name, error.message)
-            if strict or plan is None or self.held.with_metadata(plan.reads):
+            if plan is None or self.held.with_metadata(plan.reads):
                 raise
             try:
-                self.engine.describe(sql.strip().rstrip(";"))
-            except EngineError as said:
-                raise remaking.better_told(error, said, name) from None
+                remaking.shape_of(self.engine, name, sql)
+            except CompileError as said:
+                raise (said if error.hint == UNTOLD else error) from None
+            if strict:
+                raise StrictError(error.message, where=f"model {name}", hint="rewrite the query.") from None
             return plan
 
     def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:

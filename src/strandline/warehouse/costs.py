@@ -141,10 +141,10 @@ class Known:
 def between(points: Sequence[tuple[int, float]], rows: int, unseen: float, least: float) -> float:
     """Seconds for so many rows, by what was seen of fewer and of more.
 
-    Far below all that was seen, rows alone decide, so that such a refresh is tried; far above it, what a
-    single size cost says nothing, and that of two how much more it becomes:
-    in between a straight line, which makes much of chance in small runs, and a power of the rows, which
-    knows nothing of what each refresh costs however small.
+    Far below all that was seen, rows alone decide, so that such a refresh is tried. Far above it, a single
+    size says nothing, and two say how much more it becomes: the geometric mean of a straight line, which
+    makes much of chance in small runs, and a power of the rows, which knows nothing of what each refresh
+    costs however small.
     """
     below = [p for p in points if p[0] <= rows]
     above = [p for p in points if p[0] >= rows]

@@ -56,6 +56,8 @@ class Inbox:
         except StrandlineError:
             # all of a call or nothing: what its first frame left waiting goes again
             intake.forget_since(self.engine, table, first)
+            if table.name.lower() not in self.tables:
+                self.facts.pop(table.name.lower(), None)
             raise
         if any(rows.num_rows for rows, _ in frames):
             self.tables[table.name.lower()] = table

@@ -8,9 +8,8 @@ from dataclasses import replace as evolve
 
 from strandline.compiler import Plan, recompute_plan
 from strandline.compiler.relations import quote
-from strandline.compiler.unknown import UNTOLD
 from strandline.engines.base import Engine
-from strandline.errors import CompileError, EngineError, StrandlineError, UnknownNameError
+from strandline.errors import CompileError, EngineError, StrandlineError
 from strandline.record import query
 from strandline.schema import Column
 from strandline.warehouse import definitions, keeping, python_models
@@ -118,13 +117,6 @@ def shape_of(engine: Engine, name: str, sql: str) -> tuple[Column, ...]:
     except EngineError as error:
         raise CompileError(error.message, where=f"model {name}", hint="correct the query.") from error
     return definitions.distinctly_named(shape)
-
-
-def better_told(error: UnknownNameError, said: EngineError, name: str) -> UnknownNameError:
-    """Of a query that nobody takes: what is known for certain, else the words of the engine."""
-    if error.hint != UNTOLD:
-        return error
-    return UnknownNameError(said.message, where=f"model {name}", hint="correct the query.")
 
 
 def runnable(engine: Engine, plan: Plan, shape: tuple[Column, ...]) -> Plan:
