@@ -15,7 +15,6 @@ from strandline.engines.base import Engine
 from strandline.errors import (
     CompileError,
     EngineError,
-    StrictError,
     UnknownNameError,
     UsageError,
 )
@@ -259,9 +258,7 @@ class Warehouse:
             # the query itself is fine (it was described): the engine refuses what was made of it
             plan = recompute_plan(plan, f"the engine refuses its stages: {error.message}", as_written=True)
             if strict:
-                raise StrictError(
-                    plan.full_reason, where=f"model {name}", hint="rewrite the query."
-                ) from error
+                raise remaking.only_in_full(plan.full_reason, name) from error
             self._install(known, name, sql, plan, shape, settings, queries=queries)
 
     def _compiled(self, name: str, sql: str, strict: bool) -> Plan:
@@ -277,7 +274,7 @@ class Warehouse:
             except CompileError as said:
                 raise (said if error.hint == UNTOLD else error) from None
             if strict:
-                raise StrictError(error.message, where=f"model {name}", hint="rewrite the query.") from None
+                raise remaking.only_in_full(error.message, name) from None
             return plan
 
     def provide(self, functions: Mapping[str, Callable[..., Any] | ModelFunction]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace as evolve
 from strandline.compiler import Plan, recompute_plan
 from strandline.compiler.relations import quote
 from strandline.engines.base import Engine
-from strandline.errors import CompileError, EngineError, StrandlineError
+from strandline.errors import CompileError, EngineError, StrandlineError, StrictError
 from strandline.record import query
 from strandline.schema import Column
 from strandline.warehouse import definitions, keeping, python_models
@@ -117,6 +117,11 @@ def shape_of(engine: Engine, name: str, sql: str) -> tuple[Column, ...]:
     except EngineError as error:
         raise CompileError(error.message, where=f"model {name}", hint="correct the query.") from error
     return definitions.distinctly_named(shape)
+
+
+def only_in_full(reason: str, name: str) -> StrictError:
+    """What `strict` says of a query that the engine takes and the compiler cannot take apart."""
+    return StrictError(reason, where=f"model {name}", hint="rewrite the query.")
 
 
 def runnable(engine: Engine, plan: Plan, shape: tuple[Column, ...]) -> Plan:
