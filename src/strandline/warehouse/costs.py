@@ -134,7 +134,7 @@ class Known:
         unseen = self.filling() * rows / max(1, self.rows) / SHARE_UNSEEN
         points = sorted(took.best() for (same, _), took in self.runs.items() if same == removing)
         if not points:
-            return unseen
+            return max(unseen, LEAST * self.stages)
         return between(points, rows, unseen, LEAST * self.stages) * FADING**self.fills
 
 
