@@ -403,7 +403,7 @@ def replaced(stage: Stage, keys: list[str], *, doubtful: bool) -> list[Step]:
     """The new rows in, and the old ones out whose places they brought along."""
     old = ", ".join(f"{r.quote(was(n))} AS {r.quote(n)}" for n in shown(stage))
     gone = f"SELECT {old}, {ROW} FROM {plus(stage.table)} WHERE {ROW} IS NOT NULL"
-    drop, add = drop_rows(stage, plus(stage.table)), insert_rows(stage, columns(stage))
+    drop, add = drop_rows(stored(stage.table), plus(stage.table)), insert_rows(stage, columns(stage))
     out = [Step(drop, when=("minus", "shared")), Step(drop, "minus", ("plus", "alone"))]
     handed = ("plus", "shared")
     if doubtful:  # groups that are read again bring no places along

@@ -40,22 +40,26 @@ def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()
     `shown` are the columns that others read, where that is not all of them.
     """
     return [
-        Step(drop_rows(stage, minus(stage.table)), when=("in", "minus")),
+        Step(drop_rows(stored(stage.table), minus(stage.table)), when=("in", "minus")),
         Step(insert_rows(stage, columns), when=("in", "plus")),
         *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared")),
     ]
 
 
-def drop_rows(stage: Stage, rows: str) -> str:
-    """A statement that deletes the stage's rows whose places are told by others."""
-    table = stored(stage.table)
+def drop_rows(table: str, rows: str) -> str:
+    """A statement that deletes a table's rows whose places are told by others."""
     return f"DELETE FROM {table} WHERE rowid IN (SELECT {ROW} FROM {rows})"
 
 
 def insert_rows(stage: Stage, columns: Sequence[str]) -> str:
     """A statement that stores the stage's new rows."""
-    cols, table = listed(columns), stage.table
-    return f"INSERT INTO {stored(table)} ({cols}, _batch) SELECT {cols}, {batch()} FROM {plus(table)}"
+    return write(stored(stage.table), listed(columns), plus(stage.table))
+
+
+def write(table: str, cols: str, rows: str, where: str = "") -> str:
+    """A statement that stores rows, or those of a condition, with the batch that wrote them."""
+    some = f" WHERE {where}" if where else ""
+    return f"INSERT INTO {table} ({cols}, _batch) SELECT {cols}, {batch()} FROM {rows}{some}"
 
 
 def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> list[Step]:

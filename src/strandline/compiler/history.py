@@ -7,8 +7,9 @@ partition, with every function's value so far.
 from __future__ import annotations
 
 from strandline.compiler.delicate import exactly
+from strandline.compiler.finish import drop_rows, write
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
 
 
 def columns(stage: Stage) -> list[str]:
@@ -31,10 +32,6 @@ def head(stage: Stage) -> str:
     return stored(f"{stage.table}.head")
 
 
-def write(table: str, cols: str, rows: str, where: str) -> str:
-    return f"INSERT INTO {table} ({cols}, _batch) SELECT {cols}, {batch()} FROM {rows} WHERE {where}"
-
-
 def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]) -> list[Step]:
     """Only rows whose values really changed are deleted and written; counts are named after `when`."""
     cols, table = listed(columns(stage)), stage.table
@@ -45,13 +42,12 @@ def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]
     both = f"SELECT {exact} FROM {before} INTERSECT SELECT {exact} FROM {after}{closed}"
     equal = f"SELECT {listed([*stage.ids, '_k'])} FROM ({both}) AS b"
     unless = f"ANTI JOIN {stay} AS s ON r._k = s._k AND {same(list(stage.ids), 'r', 's')}"
-    drop = f"DELETE FROM {history(stage)} WHERE rowid IN (SELECT _row FROM {old})"
     hand_on = "INSERT INTO {} ({}) SELECT {} FROM {}"
     return [
         Step(make(stay, equal), when=when),
         Step(make(new, f"SELECT r.* FROM ({now}) AS r {unless}"), f"{when[0]} new", when),
         Step(make(old, f"SELECT r.* FROM {before} AS r {unless}"), f"{when[0]} old", when),
-        Step(drop, when=(f"{when[0]} old",)),
+        Step(drop_rows(history(stage), old), when=(f"{when[0]} old",)),
         Step(write(history(stage), cols, new, "TRUE"), when=(f"{when[0]} new",)),
         Step(hand_on.format(minus(table), cols, cols, old), "minus", (f"{when[0]} old", "shared")),
         Step(hand_on.format(plus(table), cols, cols, new), "plus", (f"{when[0]} new", "shared")),

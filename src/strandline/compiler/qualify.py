@@ -315,9 +315,8 @@ def needs_total(window: exp.Window) -> bool:
     tie-breaker would change what is a peer, so the order stays as written.
     """
     head = called(window.this)
-    first = isinstance(head, exp.FirstValue) and not has(
-        window.this, exp.IgnoreNulls
-    )  # the first row of all, for every peer
+    # the first row of all, for every peer
+    first = isinstance(head, exp.FirstValue) and not has(window.this, exp.IgnoreNulls)
     if isinstance(head, ALWAYS_TOTAL) or (isinstance(head, exp.Anonymous) and head.name.lower() == "fill"):
         return True
     if isinstance(head, RANKS) and not has(head, exp.Order):

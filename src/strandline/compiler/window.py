@@ -18,7 +18,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
 from strandline.compiler.delta import Changed, render, touches
-from strandline.compiler.finish import consolidate, finish
+from strandline.compiler.finish import consolidate, finish, write
 from strandline.compiler.frames import LONGEST_HEAD, Reach, head_function, reach, reaches, seeded
 from strandline.compiler.history import (
     columns,
@@ -27,7 +27,6 @@ from strandline.compiler.history import (
     heads_again,
     history,
     rewrite_history,
-    write,
 )
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import behind, distance, is_total, operator, over
