@@ -10,6 +10,7 @@ from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.qualify import qualify
 
 from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.aliased import keep_operands
 from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.collation import by_functions
@@ -99,6 +100,7 @@ def in_one_spelling(asked: exp.Query, catalog: Catalog) -> None:
     without_struct_stars(asked, catalog)
     without_positions(asked)
     keep_field_names(asked)
+    keep_operands(asked)
     mark_using(asked)
 
 
