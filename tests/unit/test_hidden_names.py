@@ -32,3 +32,26 @@ def test_a_model_with_such_columns_is_kept(name: str, strategy: str | None) -> N
 
 def test_names_stay_different() -> None:
     assert beside_hidden(["a", "_k", "c_k", "_K2"]) == ["a", "c_k_", "c_k", "c_K2"]
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_column_may_be_called_rowid(key: str | None) -> None:
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", "k INTEGER, rowid INTEGER, v INTEGER", key=key)
+        wh.create_model("total", "SELECT rowid, sum(v) AS v, count(DISTINCT k) AS k FROM t GROUP BY rowid")
+        wh.create_model("run", "SELECT k, rowid, sum(v) OVER (PARTITION BY rowid ORDER BY k) AS v FROM t")
+        wh.create_model("other", "SELECT k AS rowid, rowid AS k FROM t WHERE v > 0")
+        wh.create_model("above", "SELECT rowid, max(k) AS k FROM other GROUP BY rowid")
+        wh.create_model("whole", "SELECT k // 2 AS rowid, v FROM t", strategy="full")
+        wh.create_model("top", "SELECT rowid, v FROM t ORDER BY v, rowid LIMIT 2")
+        wh.apply("t", inserts=[{"k": i, "rowid": i // 3, "v": i} for i in range(6)])
+        wh.refresh()
+        wh.apply("t", inserts=[{"k": 4, "rowid": 0, "v": 9}], deletes=[{"k": 1, "rowid": 0, "v": 1}])
+        wh.refresh()
+        left = [(0, 0, 0), (2, 0, 2), (3, 1, 3), (4, 0, 9), (5, 1, 5)]
+        assert sorted(wh.read("t").rows()) == sorted(left if key else [*left, (4, 1, 4)])
+        assert all(p.ok for p in wh.verify_all())
+        wh.apply("t", deletes=[{"k": 2, "rowid": 0, "v": 2}])
+        wh.refresh()
+        assert all(p.ok for p in wh.verify_all())
+        assert wh.read("other").columns == ["rowid", "k"]

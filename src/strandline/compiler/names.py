@@ -19,6 +19,7 @@ class Names:
 
     def fresh(self, wish: str) -> str:
         base = re.sub(r"\W+", "_", wish.lower()).strip("_") or "col"
+        base = "row_id" if base == "rowid" else base  # a column of that name hides the engine's own
         name, n = base, 1
         while name in self._taken:
             n += 1

@@ -45,6 +45,11 @@ class TableDefinition:
     def names(self) -> tuple[str, ...]:
         return tuple(n for n, _ in self.columns)
 
+    @property
+    def place(self) -> str:
+        """What stored rows are found again by: a column of the same name hides the engine's rowid."""
+        return RID if "rowid" in (n.lower() for n in self.names) else "rowid"
+
     def readable(self) -> Readable:
         cols = tuple(SourceColumn(n, n, t) for n, t in self.columns)
         return Readable(self.name, cols, self.stored, (RID,), self.key)
@@ -123,11 +128,11 @@ def model_definition(
 
 
 def beside_hidden(names: Sequence[str]) -> list[str]:
-    """Names to store the columns of a result by: one like a hidden column's is lengthened."""
+    """Names to store the columns of a result by: one like a hidden column's, or rowid, is lengthened."""
     taken = {n.lower() for n in names}
     found = []
     for name in names:
-        own = f"c{name}" if name.startswith("_") else name
+        own = f"c{name}" if name.startswith("_") or name.lower() == "rowid" else name
         while own != name and own.lower() in taken:
             own += "_"
         taken.add(own.lower())

@@ -30,7 +30,7 @@ from strandline.compiler.text import (
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import Column, TableRun
-from strandline.warehouse import superseded
+from strandline.warehouse import bags, superseded
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.numbers import first_number, fresh_identity
 
@@ -357,7 +357,9 @@ def resolve(
     else:
         removed, added = bag(engine, table, facts)
     if removed:
-        engine.execute(f"DELETE FROM {target} WHERE rowid IN (SELECT _row FROM {minus(table.stored)})")
+        engine.execute(
+            f"DELETE FROM {target} WHERE {table.place} IN (SELECT _row FROM {minus(table.stored)})"
+        )
     if added and table.key:
         cols = f"{listed(table.names)}, {HIDDEN_COLUMNS}"
         engine.execute(f"INSERT INTO {target} ({cols}) SELECT {cols} FROM {plus(table.stored)}")
@@ -437,7 +439,7 @@ def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
     """The columns kept of removed rows: key and identity, and what models want."""
     lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
     kept = [n for n in table.names if n.lower() in lowered]
-    return f"{listed([*kept, '_rid', '_k', '_h', '_file'])}, rowid AS _row"
+    return f"{listed([*kept, '_rid', '_k', '_h', '_file'])}, {table.place} AS _row"
 
 
 def lookup(table: TableDefinition, last: str, wanted: Collection[str]) -> str:
@@ -456,27 +458,15 @@ def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]
     What one file takes back and brings cancels within that file only, and takes
     that file's copies first, so that every file keeps owning just its rows.
     """
-    at, cols = Incoming(table), listed(table.names)
-    target = stored(table.stored)
+    at, target = Incoming(table), stored(table.stored)
     if not facts.deletions:
         return 0, append(engine, table, f"FROM {at.waiting} AS l")
-    net, numbered = (
-        at.part("net"),
-        f"row_number() OVER (PARTITION BY {cols}, _op, _file ORDER BY _seq) AS _copy",
-    )
-    twin = f"count(*) OVER (PARTITION BY {cols}, _file, _copy) = 2"
-    inner = f"SELECT *, {numbered} FROM {at.waiting}"
-    engine.execute(make(net, f"SELECT * EXCLUDE (_copy) FROM ({inner}) QUALIFY NOT {twin}"))
-    wanted = (
-        f"SELECT {cols}, _file, {identity(table)} AS _k, count(*) AS _n FROM {net} WHERE _op < 0 GROUP BY ALL"
-    )
-    own_first = "t._file IS DISTINCT FROM w._file, t._rid"
-    copies = f"row_number() OVER (PARTITION BY {listed(table.names, 't.')}, w._file ORDER BY {own_first})"
-    hidden = "t._rid, t._k, t.rowid AS _row"
-    gone = (
-        f"SELECT {listed(table.names, 't.')}, {hidden} FROM {target} AS t JOIN ({wanted}) AS w "
-        f"ON t._k = w._k AND {same(table.names, 't', 'w')} QUALIFY {copies} <= w._n"
-    )
+    net, names = at.part("net"), table.names
+    if engine.execute(make(net, bags.uncancelled(names, at.waiting))) < facts.rows:
+        # where equal rows come and go, a deletion before its row has taken nothing
+        sound = f"({bags.effective(names, at.waiting, target)})"
+        engine.execute(make(net, bags.uncancelled(names, sound)))
+    gone = bags.taken(names, table.place, net, target)
     removed = engine.execute(make(minus(table.stored), gone))  # before equal rows are added
     return removed, append(engine, table, f"FROM {net} AS l WHERE l._op > 0")
 

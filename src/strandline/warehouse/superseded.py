@@ -48,9 +48,8 @@ def note_unchanged(
         given_up = f"{unchanged} AND t._file IN ({retracted_files(waiting)})"
         rows = f"SELECT t._row, l._file, l._line FROM {pairs} WHERE {given_up}"
         owner = "_file = o._file, _line = o._line"
-        engine.execute(
-            f"UPDATE {stored(table.stored)} AS s SET {owner} FROM ({rows}) AS o WHERE s.rowid = o._row"
-        )
+        there = f"s.{table.place} = o._row"
+        engine.execute(f"UPDATE {stored(table.stored)} AS s SET {owner} FROM ({rows}) AS o WHERE {there}")
 
 
 def retracted_files(waiting: str) -> str:
