@@ -123,6 +123,19 @@ def aggregate_units(expr: exp.Expr) -> Iterator[exp.Expr]:
         yield from aggregate_units(child)
 
 
+def called(unit: exp.Expr) -> exp.Expr:
+    """The aggregate itself, without FILTER and what becomes of NULLs."""
+    while isinstance(unit, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+        unit = unit.this
+    return unit
+
+
+def calls_of(select: exp.Select) -> list[exp.Expr]:
+    """The aggregate calls of a SELECT, with what wraps them; not those of its subqueries."""
+    parts = [*select.expressions, *(select.args.get(p) for p in ("having", "qualify", "order"))]
+    return [u for p in parts if p is not None for u in aggregate_units(p)]
+
+
 def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
     """Aggregates inside a window call's arguments and specification."""
     head = window.this

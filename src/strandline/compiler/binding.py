@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.catalog import Catalog
+from strandline.compiler.identities import TIE
 from strandline.compiler.names import Names
-from strandline.compiler.qualify import TIE
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.trees import copy_of, has, rebuilt
 

@@ -15,7 +15,8 @@ from sqlglot import exp
 
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.free import free
-from strandline.compiler.qualify import append_order, is_keyed, needs_total, sources
+from strandline.compiler.identities import is_keyed, sources
+from strandline.compiler.ties import append_order, needs_total
 from strandline.compiler.trees import copy_of, find_all
 
 COPY = "_copy"

@@ -10,8 +10,8 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.accumulators import is_number, several
-from strandline.compiler.qualify import PEERS
 from strandline.compiler.text import sql
+from strandline.compiler.ties import PEERS
 from strandline.compiler.trees import find_all, has
 
 LONGEST_HEAD = 1000

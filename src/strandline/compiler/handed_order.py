@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.aggregates import aggregate_units, called, calls_of
 from strandline.compiler.ctes import common_table
 from strandline.compiler.trees import copy_of, has
 from strandline.compiler.unknown import UNTOLD
@@ -78,17 +78,8 @@ def output_for(query: exp.Query, expr: exp.Expr) -> int | None:
 
 def unordered_calls(select: exp.Select) -> list[exp.Expr]:
     """The aggregates whose values depend on the order of rows, and have none in their brackets."""
-    parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
-    units = [u for p in parts if p is not None for u in aggregate_units(p)]
-    heads = [called(u) for u in units]
+    heads = [called(u) for u in calls_of(select)]
     return [h for h in heads if isinstance(h, IN_ORDER) and not has(h, exp.Order, exp.Distinct)]
-
-
-def called(unit: exp.Expr) -> exp.Expr:
-    """The aggregate itself, without FILTER and what becomes of NULLs."""
-    while isinstance(unit, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
-        unit = unit.this
-    return unit
 
 
 def picks_unordered(select: exp.Select) -> bool:

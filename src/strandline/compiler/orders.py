@@ -6,8 +6,8 @@ from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.plan import Stage
-from strandline.compiler.qualify import needs_total
 from strandline.compiler.text import listed, ordering, precedes, sql
+from strandline.compiler.ties import needs_total
 from strandline.compiler.trees import has
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from strandline.compiler.json_groups import spelled_aggregate
 from strandline.compiler.made_rows import rows_unnested
 from strandline.compiler.trees import find_all, has
 
@@ -24,6 +25,7 @@ def spelled(tree: exp.Query) -> exp.Query:
         series = as_list(call)
         if series is not None:
             call.replace(exp.Explode(this=series))
+        spelled_aggregate(call)
     for select in find_all(tree, exp.Select):
         for item in from_items(select):
             rows = rows_unnested(item)
