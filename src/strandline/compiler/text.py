@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"
 BATCH_NUMBER = "getvariable('strandline_batch')::BIGINT"
 """The number of the batch being applied."""
+NESTED = 4
+"""Terms of an order up to which a comparison nests: the engine plans deep nests in quadratic time."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,22 @@ def ordering(terms: Iterable[Order], ids: Iterable[str] = ()) -> str:
 
 def precedes(a: str, b: str, terms: Sequence[Order]) -> str:
     """True where row `a` sorts strictly before row `b`: lexicographic, NULL-aware."""
-    text = "FALSE"
-    for term in reversed(terms):
-        left, right = f"{a}.{quote(term.column)}", f"{b}.{quote(term.column)}"
-        first, second = (right, left) if term.descending else (left, right)
-        null_side = (left, right) if term.nulls_first else (right, left)
-        less = f"coalesce({first} < {second}, {null_side[0]} IS NULL AND {null_side[1]} IS NOT NULL)"
-        tail = "" if text == "FALSE" else f" OR ({left} IS NOT DISTINCT FROM {right} AND ({text}))"
-        text = f"{less}{tail}"
+    pairs = [(f"{a}.{quote(t.column)}", f"{b}.{quote(t.column)}", sooner(a, b, t)) for t in terms]
+    if len(pairs) > NESTED:
+        first = (f"WHEN {x} IS DISTINCT FROM {y} THEN {text}" for x, y, text in pairs)
+        return f"CASE {' '.join(first)} ELSE FALSE END"
+    text = pairs[-1][2] if pairs else "FALSE"
+    for x, y, one in pairs[-2::-1]:
+        text = f"{one} OR ({x} IS NOT DISTINCT FROM {y} AND ({text}))"
     return text
+
+
+def sooner(a: str, b: str, term: Order) -> str:
+    """True where `a` sorts before `b` by one term."""
+    left, right = f"{a}.{quote(term.column)}", f"{b}.{quote(term.column)}"
+    first, second = (right, left) if term.descending else (left, right)
+    null_side = (left, right) if term.nulls_first else (right, left)
+    return f"coalesce({first} < {second}, {null_side[0]} IS NULL AND {null_side[1]} IS NOT NULL)"
 
 
 def exact_hash(columns: Iterable[tuple[str, str]], prefix: str = "", seed: str = "") -> str:
