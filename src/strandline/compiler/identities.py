@@ -84,13 +84,29 @@ def query_identity(query: exp.Expr, catalog: Catalog, renamed: list[exp.Identifi
     if not isinstance(query, exp.Query):
         return []
     names = [i.name for i in renamed] or [n.lower() for n in query.named_selects]
-    if isinstance(query, exp.Select) and not query.args.get("distinct"):
-        wanted = tie_breakers(query, catalog)
-        by_expr = {e.unalias(): n for e, n in zip(query.expressions, names, strict=False)}
-        passed = bool(wanted) and all(w in by_expr for w in wanted)
-        if passed and (not has(query, exp.Window) or is_keyed_query(query, catalog)):
-            return [by_expr[w] for w in wanted]
-    return names
+    if not isinstance(query, exp.Select):
+        return names
+    distinct = query.args.get("distinct")
+    if distinct is not None:
+        return shown(query, names, distinct_on(distinct)) or names
+    found = shown(query, names, tie_breakers(query, catalog))
+    told_apart = not has(query, exp.Window) or is_keyed_query(query, catalog)
+    return found if found and told_apart else names
+
+
+def distinct_on(distinct: exp.Expr) -> list[exp.Expr]:
+    """What DISTINCT ON leaves one row of each; nothing for DISTINCT, which leaves one of all columns."""
+    on = distinct.args.get("on")
+    return list(on.expressions) if isinstance(on, exp.Tuple) else []
+
+
+def shown(query: exp.Select, names: list[str], wanted: list[exp.Expr]) -> list[str]:
+    """The outputs that are the wanted expressions, by their names; nothing where one shows in none."""
+    outputs: dict[exp.Expr, str] = {}
+    for output, name in zip(query.expressions, names, strict=False):
+        outputs[output.unalias()] = name
+        outputs.setdefault(exp.column(output.alias_or_name, quoted=True), name)
+    return [outputs[w] for w in wanted] if all(w in outputs for w in wanted) else []
 
 
 def is_keyed(leaf: exp.Expr, catalog: Catalog) -> bool:
