@@ -15,14 +15,13 @@ right row touches, before and after. None stands for the empty relation.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from sqlglot import exp
 
 from strandline.compiler import relations as r
 from strandline.compiler.text import minus, plus, same, sql, stored
 
-if TYPE_CHECKING:
-    from sqlglot import exp
-
+UNEQUAL = (exp.LT, exp.LTE, exp.GT, exp.GTE)
 Changed = frozenset[str]
 """Sides of stored tables: `data/x+` where rows came, `data/x-` where rows went; the others are empty."""
 
@@ -109,9 +108,22 @@ def union(node: r.Union, part: str, changed: Changed) -> str | None:
 
 def joined(kind: str, left: str, right: str, on: exp.Expr | None) -> str:
     """Two rendered relations, joined."""
+    on = comparable(on) if on is not None and kind in ("SEMI", "ANTI") else on
     condition = sql(on) if on is not None else "TRUE"
     columns = "l.*" if kind in ("SEMI", "ANTI") else "l.*, r.*"
     return f"SELECT {columns} FROM ({left}) AS l {kind} JOIN ({right}) AS r ON {condition}"
+
+
+def comparable(on: exp.Expr) -> exp.Expr:
+    """A condition as a semi join takes it: DuckDB 2.0.0 has no loop for it that compares INTERVALs."""
+    terms = list(on.flatten()) if isinstance(on, exp.And) else [on]
+    spans = [
+        t for t in terms if isinstance(t, UNEQUAL) and any(s.is_type("interval") for s in t.args.values())
+    ]
+    if not spans:
+        return on
+    told = [exp.Is(this=exp.paren(t), expression=exp.true()) if t in spans else t for t in terms]
+    return exp.and_(*told)
 
 
 def inner(node: r.Join, part: str, changed: Changed) -> str | None:
