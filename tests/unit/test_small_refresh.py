@@ -22,6 +22,8 @@ CHAIN = {
 }
 MOST = 19
 """Statements of a refresh of the chain, when one row comes."""
+MOST_CHANGED, MOST_GONE = 38, 36
+"""The same, when a row is changed and when one goes."""
 
 
 @contextlib.contextmanager
@@ -55,6 +57,50 @@ def test_a_row_through_four_models_takes_few_statements(monkeypatch: pytest.Monk
             if i in {2, 3}:  # sizes are asked for once; then a group changes; the last row is late
                 assert len(statements) <= MOST
             assert all(wh.verify(name).ok for name in CHAIN)
+
+
+def test_a_row_changed_or_gone_takes_not_many_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    with sl.open(":memory:") as wh:
+        wh.create_table("orders", "id INTEGER, customer INTEGER, day DATE, amount DECIMAL(12,2)", key="id")
+        wh.create_table("customers", "customer INTEGER, region VARCHAR", key="customer")
+        wh.apply("customers", pl.DataFrame({"customer": [1, 2], "region": ["n", "s"]}))
+        for day in range(6):
+            wh.apply("orders", orders([10 * day, 10 * day + 1], 1 + day % 2, day))
+        wh.refresh()
+        for name, query in CHAIN.items():
+            wh.create_model(name, query, strategy="incremental")
+        for i, most in [(10, MOST_CHANGED), (40, MOST_CHANGED), (21, MOST_GONE), (20, MOST_GONE)]:
+            if most == MOST_GONE:
+                wh.apply("orders", deletes=pl.DataFrame({"id": [i]}))
+            else:
+                wh.apply("orders", orders([i], 1 + i // 10 % 2, i // 10).with_columns(amount=pl.lit(99.5)))
+            with counted(monkeypatch) as statements:
+                wh.refresh()
+            if i != 10:  # sizes are asked for once
+                assert len(statements) <= most
+            assert all(wh.verify(name).ok for name in CHAIN)
+
+
+def test_some_partitions_are_late_and_others_are_not() -> None:
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", "k INTEGER, g INTEGER, v INTEGER", key="k")
+        over = "OVER (PARTITION BY g ORDER BY k)"
+        wh.create_model("w", f"SELECT k, g, v, sum(v) {over} AS s, lead(v) {over} AS n FROM t")
+        wh.create_model("r", f"SELECT k, g, sum(v) {over} AS s FROM t")
+        wh.create_model("m", "SELECT g, max(s) AS s FROM r GROUP BY g")
+        wh.create_model("n", "SELECT g, sum(n) AS n FROM w GROUP BY g")
+
+        def change(keys: list[int], groups: list[int], gone: list[int]) -> None:
+            wh.apply("t", pl.DataFrame({"k": keys, "g": groups, "v": keys}), pl.DataFrame({"k": gone}))
+            wh.refresh()
+            assert all(wh.verify(name).ok for name in "wrmn")
+
+        change([10, 20, 30, 11, 21, 31, 12, 22, 32], [0, 0, 0, 1, 1, 1, 2, 2, 2], [999])
+        change([15, 41], [0, 1], [999])  # late in one, in order in another
+        change([42, 43], [2, 3], [20])  # one loses a row, another goes on, a third begins
+        change([40, 31], [0, 1], [43, 32])
+        change([5, 6], [0, 1], [999])  # all late
+        change([50], [0], [10, 15, 30, 40, 5])
 
 
 def test_keys_are_taken_as_they_are_cast() -> None:

@@ -15,7 +15,7 @@ from sqlglot import exp
 from strandline.compiler import relations as r
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import DIALECT, listed
+from strandline.compiler.text import DIALECT, listed, same
 from strandline.compiler.trees import find_all
 
 Kinds = Mapping[str, str]
@@ -48,6 +48,17 @@ def exactly(stage: Stage, columns: Sequence[str]) -> str:
     """A column list by which rows are the same only where every value is."""
     there = set(columns)
     return ", ".join([listed(columns), *(shown(n, k) for n, k in stage.delicate if n in there)])
+
+
+def identical(stage: Stage, columns: Sequence[str], left: str, right: str) -> str:
+    """True where two rows have the same values, not just equal ones, in these columns."""
+    there = set(columns)
+    told = (
+        f"{shown(n, k, left + '.')} IS NOT DISTINCT FROM {shown(n, k, right + '.')}"
+        for n, k in stage.delicate
+        if n in there
+    )
+    return " AND ".join([same(columns, left, right), *told])
 
 
 def mark(stages: Iterable[Stage], catalog: Catalog) -> tuple[Stage, ...]:

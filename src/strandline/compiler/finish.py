@@ -8,7 +8,19 @@ from strandline.compiler import relations as r
 from strandline.compiler.delicate import exactly
 from strandline.compiler.delta import render
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, batch, listed, make, minus, plus, same, scratch, sql, stored
+from strandline.compiler.text import (
+    Step,
+    batch,
+    beside,
+    listed,
+    make,
+    minus,
+    plus,
+    same,
+    scratch,
+    sql,
+    stored,
+)
 
 NOTHING: frozenset[str] = frozenset()
 ROW = "_row"
@@ -39,10 +51,11 @@ def replace_rows(stage: Stage, columns: Sequence[str], shown: Sequence[str] = ()
     The old rows were read by `stored_rows`: looking for them a second time would cost as much again.
     `shown` are the columns that others read, where that is not all of them.
     """
+    add = insert_rows(stage, columns)
     return [
         Step(drop_rows(stored(stage.table), minus(stage.table)), when=("in", "minus")),
-        Step(insert_rows(stage, columns), when=("in", "plus")),
-        *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared")),
+        Step(add, when=("in", "plus", "!minus|alone")),
+        *consolidate(stage, shown or columns, ("in", "plus", "minus", "shared"), add),
     ]
 
 
@@ -62,13 +75,17 @@ def write(table: str, cols: str, rows: str, where: str = "") -> str:
     return f"INSERT INTO {table} ({cols}, _batch) SELECT {cols}, {batch()} FROM {rows}{some}"
 
 
-def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...]) -> list[Step]:
-    """Equal rows with opposite signs cancel, so that work stops where values stop changing."""
+def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...], *writes: str) -> list[Step]:
+    """Equal rows with opposite signs cancel, so that work stops where values stop changing.
+
+    `writes` are made by the statement that looks for them.
+    """
     table, ids = stage.table, list(stage.ids)
     equal = scratch(table, "equal")
     cols = exactly(stage, columns)
     both = f"SELECT {cols} FROM {plus(table)} INTERSECT SELECT {cols} FROM {minus(table)}"
-    found = make(equal, f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b")
+    rows = f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b"
+    found = make(equal, beside(rows, *writes) if writes else rows)
     matched = f"USING {equal} AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
     drops = [
         Step(f"DELETE FROM {side} AS s {matched}", f"-{name}", ("equal",))

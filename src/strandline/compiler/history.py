@@ -6,10 +6,10 @@ partition, with every function's value so far.
 
 from __future__ import annotations
 
-from strandline.compiler.delicate import exactly
+from strandline.compiler.delicate import identical
 from strandline.compiler.finish import drop_rows, write
 from strandline.compiler.plan import Stage
-from strandline.compiler.text import Step, listed, make, minus, plus, same, scratch, stored
+from strandline.compiler.text import Step, from_rows, listed, minus, plus, stored
 
 
 def columns(stage: Stage) -> list[str]:
@@ -32,34 +32,28 @@ def head(stage: Stage) -> str:
     return stored(f"{stage.table}.head")
 
 
-def rewrite_history(stage: Stage, before: str, after: str, when: tuple[str, ...]) -> list[Step]:
-    """Only rows whose values really changed are deleted and written; counts are named after `when`."""
-    cols, table = listed(columns(stage)), stage.table
-    old, new, stay = scratch(table, "old"), scratch(table, "new"), scratch(table, "stay")
+def rewrite(stage: Stage, before: str, after: str, when: str, moved: str = "") -> list[Step]:
+    """Only rows whose values really changed are deleted and written, and handed on; heads are written again.
+
+    `before` has the places of the stored rows; of `after` the `moved` rows can differ from them. The old
+    heads are gone already.
+    """
+    cols, table, place = listed(columns(stage)), stage.table, history(stage)
     closed = f" WHERE _back > {stage.open_to}" if stage.open_to else ""
-    now = f"SELECT {cols} FROM {after}{closed}"
-    exact = exactly(stage, columns(stage))
-    both = f"SELECT {exact} FROM {before} INTERSECT SELECT {exact} FROM {after}{closed}"
-    equal = f"SELECT {listed([*stage.ids, '_k'])} FROM ({both}) AS b"
-    unless = f"ANTI JOIN {stay} AS s ON r._k = s._k AND {same(list(stage.ids), 'r', 's')}"
-    hand_on = "INSERT INTO {} ({}) SELECT {} FROM {}"
+    now = f"(SELECT {cols} FROM {moved or after}{closed})"
+    equal = f"ON {identical(stage, columns(stage), 'r', 's')}"
+    old, new = (
+        f"SELECT r.* FROM {rows} AS r ANTI JOIN {others} AS s {equal}"
+        for rows, others in ((before, now), (now, before))
+    )
+    opened = f" UNION ALL SELECT {cols} FROM {after} WHERE _back <= {stage.open_to}" if stage.open_to else ""
+    last = [write(head(stage), listed([*head_columns(stage), "_back"]), after, f"_back <= {stage.held_to}")]
+    heads = last if stage.back else []
+    gone = f"INSERT INTO {minus(table)} ({cols}) SELECT {cols} FROM o"
+    come = f"INSERT INTO {plus(table)} ({cols}) SELECT {cols} FROM n{opened}"
     return [
-        Step(make(stay, equal), when=when),
-        Step(make(new, f"SELECT r.* FROM ({now}) AS r {unless}"), f"{when[0]} new", when),
-        Step(make(old, f"SELECT r.* FROM {before} AS r {unless}"), f"{when[0]} old", when),
-        Step(drop_rows(history(stage), old), when=(f"{when[0]} old",)),
-        Step(write(history(stage), cols, new, "TRUE"), when=(f"{when[0]} new",)),
-        Step(hand_on.format(minus(table), cols, cols, old), "minus", (f"{when[0]} old", "shared")),
-        Step(hand_on.format(plus(table), cols, cols, new), "plus", (f"{when[0]} new", "shared")),
-    ]
-
-
-def heads_again(stage: Stage, after: str, when: tuple[str, ...]) -> list[Step]:
-    """The recomputed partitions' last rows become their heads (the old ones are gone already)."""
-    cols, table = listed(columns(stage)), stage.table
-    opened = f"SELECT {cols} FROM {after} WHERE _back <= {stage.open_to}"
-    kept = listed([*head_columns(stage), "_back"])
-    return [
-        Step(write(head(stage), kept, after, f"_back <= {stage.held_to}"), when=when),
-        Step(f"INSERT INTO {plus(table)} ({cols}) {opened}", "plus", (*when, "shared")),
+        Step(from_rows("o", old, gone, drop_rows(place, "o")), "minus", (when, "shared")),
+        Step(from_rows("n", new, come, write(place, cols, "n"), *heads), "plus", (when, "shared")),
+        Step(drop_rows(place, f"({old}) AS o"), when=(when, "alone")),
+        Step(from_rows("n", new, write(place, cols, "n"), *heads), f"{when} new", (when, "alone")),
     ]

@@ -11,7 +11,7 @@ from strandline.compiler import relations as r
 from strandline.compiler.carry import carried_rows
 from strandline.compiler.finish import finish
 from strandline.compiler.frames import Reach, reaches, seeded
-from strandline.compiler.history import columns, heads_again, history, rewrite_history
+from strandline.compiler.history import columns, history, rewrite
 from strandline.compiler.orders import full_order, is_total, late_order, operator, partition
 from strandline.compiler.placing import measured, peers_alone, placed, seen
 from strandline.compiler.plan import Stage
@@ -38,7 +38,7 @@ def long_buckets(stage: Stage, late: str) -> list[Step]:
     counted = f"SELECT _k FROM {scratch(stage.table, 'places')} GROUP BY _k HAVING count(*) > {LONG}"
     return [
         places(stage, late),
-        Step(make(long, counted), "long", ("late",)),
+        Step(make(long, counted), "long", ("late", f"places>{LONG}")),
         Step(f"DELETE FROM {late} WHERE _k IN (SELECT _k FROM {long})", "-late", ("long",)),
     ]
 
@@ -46,7 +46,7 @@ def long_buckets(stage: Stage, late: str) -> list[Step]:
 def places(stage: Stage, late: str) -> Step:
     """Where the late buckets' closed rows lie."""
     stored = f"SELECT rowid AS _row, _k FROM {history(stage)} WHERE _k IN (SELECT _k FROM {late})"
-    return Step(make(scratch(stage.table, "places"), stored), when=("late",))
+    return Step(make(scratch(stage.table, "places"), stored), "places", ("late",))
 
 
 def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
@@ -66,8 +66,7 @@ def redo_suffix(stage: Stage, come: str, gone: str) -> list[Step]:
         Step(make(rows, found), when=when),
         Step(make(before, f"SELECT s.* FROM {changing}"), when=when),
         Step(make(after, finish(stage, evaluated_suffix(stage, come, line, rows))), when=when),
-        *rewrite_history(stage, before, moved, when),
-        *heads_again(stage, after, when),
+        *rewrite(stage, before, after, "long", moved),
     ]
 
 

@@ -26,7 +26,7 @@ class Step:
 
     `into` names the count that the statement's result is added to (`-name`:
     taken from); `when` lists counts that must be above zero (`a|b`: one of
-    them; `!a`: that must be zero) for the statement to run. Without text
+    them; `!a`: that must be zero; `a>n`: more than n) for the statement to run. Without text
     there is nothing to run: the rows that the step would count are known
     to be there.
     """
@@ -71,6 +71,12 @@ def beside(statement: str, *writes: str) -> str:
     """One statement that makes these writes too: planning several of them takes longer."""
     parts = ", ".join(f"w{i} AS ({text})" for i, text in enumerate(writes))
     return f"WITH {parts} {statement}"
+
+
+def from_rows(name: str, select: str, statement: str, *writes: str) -> str:
+    """One statement that finds rows once, under a name, and makes these writes from them."""
+    parts = "".join(f", w{i} AS ({text})" for i, text in enumerate(writes))
+    return f"WITH {name} AS MATERIALIZED ({select}){parts} {statement}"
 
 
 def listed(names: Iterable[str], prefix: str = "") -> str:

@@ -24,9 +24,8 @@ from strandline.compiler.history import (
     columns,
     head,
     head_columns,
-    heads_again,
     history,
-    rewrite_history,
+    rewrite,
 )
 from strandline.compiler.lookups import lookup_steps
 from strandline.compiler.orders import behind, distance, is_total, operator, over
@@ -277,11 +276,13 @@ def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[
     """In-order buckets: evaluate over heads and new rows, append what closed, replace the heads."""
     cols, table, rows = listed(columns(stage)), stage.table, scratch(stage.table, "carried")
     kept = listed([*head_columns(stage), "_back"])
-    steps = []
-    for unless, which in (("", "!late"), (f" ANTI JOIN {late} AS l ON i._k = l._k", "late")):
+    but_late = f" ANTI JOIN {late} AS l ON i._k = l._k"
+    # where some are late mostly all are: a look costs a quarter of evaluating nothing
+    steps = [Step(f"SELECT count(*) FROM {come} AS i{but_late}", "ahead", ("in+", "late"))]
+    for unless, when in (("", ("in+", "!late")), (but_late, ("ahead",))):
         fresh, old = (f"SELECT i.* FROM {t} AS i{unless}" for t in (come, heads))
         found = make(rows, finish(stage, carried_rows(stage, fresh, old)))
-        steps.append(Step(found, "carried", ("in+", which)))
+        steps.append(Step(found, "carried", when))
     was_open = f"coalesce(_was <= {stage.open_to}, TRUE)"
     closed = write(history(stage), cols, rows, f"_back > {stage.open_to} AND {was_open}")
     last = write(head(stage), kept, rows, f"_back <= {stage.held_to}")
@@ -289,13 +290,15 @@ def carry(stage: Stage, come: str, heads: str, late: str, simple: bool) -> list[
     handed = Step(
         beside(f"INSERT INTO {plus(table)} ({cols}) {new}", closed, last), "plus", ("carried", "shared")
     )
-    if simple:  # made even of nothing: what is late may follow
-        handed = Step(make(plus(table), beside(new, closed, last)), "plus", ("in+", "shared"))
+    if simple:
+        handed = Step(make(plus(table), beside(new, closed, last)), "plus", ("carried", "shared"))
+        # what is late follows
+        steps.append(Step(make(plus(table), empty(stage)), when=("late", "!carried", "shared")))
     return [
         *steps,
         Step(beside(last, closed), when=("carried", "alone")),
         handed,
-        *consolidate(stage, columns(stage), ("minus", "plus", "shared")),
+        *(consolidate(stage, columns(stage), ("minus", "plus", "shared")) if stage.open_to else []),
     ]
 
 
@@ -324,7 +327,6 @@ def redo(stage: Stage, come: str, gone: str, late: str) -> list[Step]:
     return [
         Step(make(before, old), "before", when),
         Step(make(after, finish(stage, evaluated(stage, source))), "after", when),
-        *rewrite_history(stage, before, after, when),
-        *(heads_again(stage, after, when) if stage.back else []),
-        *consolidate(stage, columns(stage), ("late|long", "shared")),
+        *rewrite(stage, before, after, "late"),
+        *(consolidate(stage, columns(stage), ("late|long", "shared")) if stage.open_to else []),
     ]

@@ -209,7 +209,10 @@ def wanted(step: Step, counts: Mapping[str, int]) -> bool:
 
 def told(name: str, counts: Mapping[str, int]) -> bool:
     """What a step says of one count."""
-    return not counts.get(name[1:]) if name.startswith("!") else bool(counts.get(name))
+    if name.startswith("!"):
+        return not counts.get(name[1:])
+    name, _, least = name.partition(">")
+    return counts.get(name, 0) > int(least or 0)
 
 
 def stage_run(model: str, stage: Stage, change: Change, counts: dict[str, int], seconds: float) -> StageRun:
