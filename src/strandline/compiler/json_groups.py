@@ -1,4 +1,4 @@
-"""Aggregates by another name: the engine's JSON macros, which take neither an order nor FILTER."""
+"""Aggregates by another name: `arbitrary`, and the engine's JSON macros, which take no order in brackets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from sqlglot import exp
 
 def spelled_aggregate(call: exp.Anonymous) -> None:
     """The engine's macros over aggregates, which take no order in their brackets, are what they stand for."""
+    if isinstance(call.parent, (exp.Window, exp.Filter)):
+        return
     name, args = call.name.lower(), [a.copy() for a in call.expressions]
     if name == "arbitrary" and len(args) == 1:
         call.replace(exp.First(this=args[0]))
@@ -27,16 +29,19 @@ def json_list(value: exp.Expr) -> exp.Expr:
 def json_object(name: exp.Expr, value: exp.Expr) -> exp.Expr:
     """`{name: value, …}` of all rows; the engine refuses a name that is NULL."""
     missing = exp.func("error", exp.Literal.string("json_group_object key cannot be NULL"))
-    told = exp.func("to_json", exp.cast(name.copy(), "VARCHAR"))
+    told = text(exp.func("to_json", text(name.copy())))
     key = exp.Case(ifs=[exp.If(this=exp.Is(this=name, expression=exp.null()), true=missing)], default=told)
-    shown = exp.Coalesce(this=exp.func("to_json", value), expressions=[exp.Literal.string("null")])
-    pairs = exp.GroupConcat(this=joined_texts(key, exp.Literal.string(":"), shown))
-    return exp.cast(joined_texts(exp.Literal.string("{"), pairs, exp.Literal.string("}")), "JSON")
+    shown = exp.Coalesce(this=text(exp.func("to_json", value)), expressions=[exp.Literal.string("null")])
+    pairs = exp.GroupConcat(this=joined(text(key), exp.Literal.string(":"), shown))
+    return exp.cast(joined(exp.Literal.string("{"), pairs, exp.Literal.string("}")), "JSON")
 
 
-def joined_texts(*parts: exp.Expr) -> exp.Expr:
-    first, *rest = (p if isinstance(p, exp.GroupConcat) else exp.cast(p, "VARCHAR") for p in parts)
-    whole: exp.Expr = first
+def text(value: exp.Expr) -> exp.Expr:
+    return exp.cast(value, "VARCHAR")
+
+
+def joined(first: exp.Expr, *rest: exp.Expr) -> exp.Expr:
+    whole = first
     for part in rest:
         whole = exp.DPipe(this=whole, expression=part)
     return exp.paren(whole)

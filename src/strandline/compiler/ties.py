@@ -6,17 +6,9 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from strandline.compiler.aggregate_order import (
-    ORDERED,
-    extreme,
-    in_arrival,
-    order_call,
-    order_calls,
-    order_extreme,
-)
+from strandline.compiler.aggregate_order import extreme, in_arrival, order_call, order_calls, own_order
 from strandline.compiler.aggregates import called
 from strandline.compiler.catalog import Catalog
-from strandline.compiler.handed_order import IN_ORDER
 from strandline.compiler.identities import breakers, is_one_row, tie_breakers
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.errors import RejectedError
@@ -25,7 +17,6 @@ PEERS = "strandline_peers"
 """Marks an order in a call's brackets that the query does not have: how peers come one after another."""
 ALWAYS_TOTAL = (exp.RowNumber, exp.Lag, exp.Lead, exp.Ntile)
 VALUES = (exp.FirstValue, exp.LastValue, exp.NthValue)
-PICKING = (*VALUES, *IN_ORDER, exp.Mode)
 RANKS = (exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist)
 
 
@@ -43,6 +34,8 @@ def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
             if needs_total(window):
                 keep_whole_frame(window)
                 append_order(window, ties)
+                if own_order(called(window.this)) is not None:
+                    order_call(window.this, [], window.args.get("partition_by") or [], ties)
             else:
                 order_peers(window, ties, arrived)
         if select.args.get("limit") or isinstance(select.args.get("distinct"), exp.Distinct):
@@ -91,16 +84,18 @@ def order_peers(window: exp.Window, ties: list[exp.Expr], arrived: bool) -> None
         return
     if terms:
         refuse_rows_of_peers(window, head)
-    picked = extreme(head)
-    if picked is not None and picked.count is None:
-        order_extreme(window.this, picked, breakers([picked.by, *alike], ties))
-    elif isinstance(head, tuple(ORDERED)) and has(head, exp.Order, exp.Distinct):
-        order_call(head, alike, ties)
-    elif isinstance(head, PICKING) and not has(head, exp.Order) and (terms or not arrived):
+    if isinstance(head, VALUES) and own_order(head) is None:
         place = "offset" if isinstance(head, exp.NthValue) else "this"
         told = exp.Order(this=copy_of(head.args[place]), expressions=[*map(copy_of, terms), *added])
         told.meta[PEERS] = True
         head.set(place, told)
+    elif terms or not arrived or own_order(head) is not None:
+        picked = extreme(head)
+        if picked is not None and (picked.count is not None or len(picked.needed) < 2):
+            return  # the engine has no window function that could say it
+        given = order_call(window.this, terms, alike, ties)
+        if given is not None:
+            given.meta[PEERS] = True
 
 
 def refuse_rows_of_peers(window: exp.Window, head: exp.Expr) -> None:

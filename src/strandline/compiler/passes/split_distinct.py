@@ -191,9 +191,14 @@ def condition_of(expr: exp.Expr) -> exp.Expr | None:
 
 
 def distinct_value(call: exp.Expr) -> exp.Expr | None:
-    """The one argument of an aggregate over distinct values; a row of several has no name in GROUP BY."""
+    """The one argument of an aggregate over distinct values; a row of several has no name in GROUP BY.
+
+    The least n of different values are not the least n of all.
+    """
     inner = call.this
     if not isinstance(inner, exp.Distinct) or len(inner.expressions) != 1 or call.expressions:
+        return None
+    if call.args.get("count") is not None:
         return None
     value: exp.Expr = inner.expressions[0]
     return None if isinstance(value, exp.Tuple) else value
