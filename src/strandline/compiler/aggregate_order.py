@@ -43,8 +43,11 @@ class Extreme:
     needed: tuple[exp.Expr, ...]
 
 
-def order_calls(select: exp.Select, catalog: Catalog) -> None:
-    """Every aggregate of a SELECT that picks or lists rows takes them in a total order, in place."""
+def order_calls(select: exp.Select, catalog: Catalog, arrived: bool) -> None:
+    """Every aggregate of a SELECT that picks or lists rows takes them in a total order, in place.
+
+    `arrived`: the rows have an order, that of their arrival.
+    """
     own = aliases(select)
     units = [u for u in calls_of(select) if belongs(u, own)] + list(outer_calls(select, own))
     units = [u for u in units if picks(called(u))]
@@ -52,7 +55,6 @@ def order_calls(select: exp.Select, catalog: Catalog) -> None:
         return
     keyed = all(is_keyed(source, catalog) for source in sources(select, catalog))
     identity, alike = row_identity(select, catalog), grouped_by(select)
-    arrived = in_arrival(select, catalog)
     for unit in units:
         head = called(unit)
         if own_order(head) is not None or not arrived or has(head, exp.Distinct) or extreme(head):
@@ -119,13 +121,12 @@ def order_call(
             order_extreme(unit, asked, added)
     elif type(head) in PLACES:
         added = breakers([*(t.this for t in told), *alike], identity)
-        return take_in_order(head, [*map(copy_of, told), *added])
+        return take_in_order(head, PLACES[type(head)], [*map(copy_of, told), *added])
     return None
 
 
-def take_in_order(head: exp.Expr, terms: list[exp.Expr]) -> exp.Order | None:
-    """A call without an order of its own is given one."""
-    place = PLACES[type(head)]
+def take_in_order(head: exp.Expr, place: str, terms: list[exp.Expr]) -> exp.Order | None:
+    """A call without an order of its own is given one, behind the argument at a place."""
     if not terms or head.args.get(place) is None:
         return None  # mode() WITHIN GROUP (ORDER BY …): of equal values, either
     given = exp.Order(this=copy_of(head.args[place]), expressions=terms)
@@ -138,7 +139,7 @@ def order_different(head: exp.Expr) -> exp.Order | None:
     if not isinstance(head.this, exp.Distinct):
         return None
     value = head.this.expressions[0]
-    return take_in_order(head, [exp.Ordered(this=copy_of(value), nulls_first=False)])
+    return take_in_order(head, PLACES[type(head)], [exp.Ordered(this=copy_of(value), nulls_first=False)])
 
 
 def extreme(head: exp.Expr) -> Extreme | None:

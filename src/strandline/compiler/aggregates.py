@@ -136,6 +136,11 @@ def calls_of(select: exp.Select) -> list[exp.Expr]:
     return [u for p in parts if p is not None for u in aggregate_units(p)]
 
 
+def is_one_row(select: exp.Select) -> bool:
+    """Aggregates without GROUP BY."""
+    return not select.args.get("group") and bool(calls_of(select))
+
+
 def window_parts(window: exp.Window) -> Iterator[exp.Expr]:
     """Aggregates inside a window call's arguments and specification."""
     head = window.this

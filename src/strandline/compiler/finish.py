@@ -85,7 +85,7 @@ def consolidate(stage: Stage, columns: Sequence[str], when: tuple[str, ...], *wr
     cols = exactly(stage, columns)
     both = f"SELECT {cols} FROM {plus(table)} INTERSECT SELECT {cols} FROM {minus(table)}"
     rows = f"SELECT {listed([*ids, '_k'])} FROM ({both}) AS b"
-    found = make(equal, beside(rows, *writes) if writes else rows)
+    found = make(equal, beside(rows, *writes))
     matched = f"USING {equal} AS e WHERE s._k = e._k AND {same(ids, 's', 'e')}"
     drops = [
         Step(f"DELETE FROM {side} AS s {matched}", f"-{name}", ("equal",))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from strandline.compiler.aggregates import aggregate_units, called, calls_of
+from strandline.compiler.aggregates import called, calls_of, is_one_row
 from strandline.compiler.ctes import common_table
 from strandline.compiler.trees import copy_of, has
 from strandline.compiler.unknown import UNTOLD
@@ -68,8 +68,7 @@ def output_for(query: exp.Query, expr: exp.Expr) -> int | None:
             return place
     group = query.args.get("group")
     whole = group is not None and group.args.get("all")
-    one_row = group is None and any(u for e in query.expressions for u in aggregate_units(e))
-    if query.args.get("distinct") or whole or one_row or isinstance(expr, exp.Literal):
+    if query.args.get("distinct") or whole or is_one_row(query) or isinstance(expr, exp.Literal):
         return None
     place = len(query.expressions)
     query.append("expressions", exp.alias_(copy_of(expr), f"strandline_order_{place}", quoted=True))

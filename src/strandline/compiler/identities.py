@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from strandline.compiler.aggregates import aggregate_units
+from strandline.compiler.aggregates import is_one_row
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.ctes import common_table
 from strandline.compiler.free import leaves
@@ -128,8 +128,8 @@ def is_keyed_query(query: exp.Expr, catalog: Catalog) -> bool:
         return True
     if not query.args.get("group") and not all(is_keyed(s, catalog) for s in sources(query, catalog)):
         return False
-    shown = {e.unalias() for e in query.expressions}
-    return all(e in shown for e in tie_breakers(query, catalog))
+    outputs = {e.unalias() for e in query.expressions}
+    return all(e in outputs for e in tie_breakers(query, catalog))
 
 
 def single_match(join: exp.Join, catalog: Catalog) -> bool:
@@ -156,12 +156,6 @@ def single_match(join: exp.Join, catalog: Catalog) -> bool:
 
 def tables_of(expr: exp.Expr) -> set[str]:
     return {c.table for c in find_all(expr, exp.Column)}
-
-
-def is_one_row(select: exp.Select) -> bool:
-    """Aggregates without GROUP BY."""
-    parts = [*select.expressions, select.args.get("having"), select.args.get("order")]
-    return not select.args.get("group") and any(u for p in parts if p is not None for u in aggregate_units(p))
 
 
 def breakers(present: Iterable[exp.Expr], ties: Iterable[exp.Expr]) -> list[exp.Expr]:

@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.qualify import qualify
 
-from strandline.compiler.aggregates import called
+from strandline.compiler.aggregates import called, is_one_row
 from strandline.compiler.aliased import keep_operands
 from strandline.compiler.asof import one_partner
 from strandline.compiler.catalog import Catalog
@@ -20,7 +20,6 @@ from strandline.compiler.handed_order import (
     picks_unordered,
     unordered_calls,
 )
-from strandline.compiler.identities import is_one_row
 from strandline.compiler.inferring import inferred
 from strandline.compiler.limits import plain_limits
 from strandline.compiler.outputs import spelled_columns

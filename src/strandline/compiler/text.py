@@ -68,7 +68,9 @@ def make(name: str, select: str) -> str:
 
 
 def beside(statement: str, *writes: str) -> str:
-    """One statement that makes these writes too: planning several of them takes longer."""
+    """One statement that makes these writes too, if any: planning several of them takes longer."""
+    if not writes:
+        return statement
     parts = ", ".join(f"w{i} AS ({text})" for i, text in enumerate(writes))
     return f"WITH {parts} {statement}"
 

@@ -6,10 +6,17 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
-from strandline.compiler.aggregate_order import extreme, in_arrival, order_call, order_calls, own_order
-from strandline.compiler.aggregates import called
+from strandline.compiler.aggregate_order import (
+    extreme,
+    in_arrival,
+    order_call,
+    order_calls,
+    own_order,
+    take_in_order,
+)
+from strandline.compiler.aggregates import called, is_one_row
 from strandline.compiler.catalog import Catalog
-from strandline.compiler.identities import breakers, is_one_row, tie_breakers
+from strandline.compiler.identities import breakers, tie_breakers
 from strandline.compiler.trees import copy_of, find_all, has
 from strandline.errors import RejectedError
 
@@ -42,7 +49,7 @@ def break_ties(tree: exp.Expr, catalog: Catalog) -> None:
             break_select_ties(select, ties)
         elif isinstance(select.parent, exp.Array) and not select.args.get("group"):
             append_order(select, ties)
-        order_calls(select, catalog)
+        order_calls(select, catalog, arrived)
 
 
 def keep_whole_frame(window: exp.Window) -> None:
@@ -84,18 +91,17 @@ def order_peers(window: exp.Window, ties: list[exp.Expr], arrived: bool) -> None
         return
     if terms:
         refuse_rows_of_peers(window, head)
+    given: exp.Order | None = None
     if isinstance(head, VALUES) and own_order(head) is None:
         place = "offset" if isinstance(head, exp.NthValue) else "this"
-        told = exp.Order(this=copy_of(head.args[place]), expressions=[*map(copy_of, terms), *added])
-        told.meta[PEERS] = True
-        head.set(place, told)
+        given = take_in_order(head, place, [*map(copy_of, terms), *added])
     elif terms or not arrived or own_order(head) is not None:
         picked = extreme(head)
         if picked is not None and (picked.count is not None or len(picked.needed) < 2):
             return  # the engine has no window function that could say it
         given = order_call(window.this, terms, alike, ties)
-        if given is not None:
-            given.meta[PEERS] = True
+    if given is not None:
+        given.meta[PEERS] = True
 
 
 def refuse_rows_of_peers(window: exp.Window, head: exp.Expr) -> None:

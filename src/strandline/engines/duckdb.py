@@ -50,6 +50,8 @@ def connect(
         # DuckDB 2.0.0 loses columns of a large parallel insert that follows an empty one in the same
         # transaction when it also has to keep the order; nothing here depends on the order of rows.
         "preserve_insertion_order": False,
+        # of two joins that differ in the columns they show DuckDB 2.0.0 takes one for the other
+        "disabled_optimizers": "common_subplan",
     }
     if threads:
         settings["threads"] = threads
@@ -161,9 +163,6 @@ class DuckDB:
         connection.execute("SET TimeZone = 'UTC'")
         # a progress bar of the database's own would go to standard output, among the data
         connection.execute("SET enable_progress_bar = false")
-        # of two joins that differ in the columns they show it takes one for the other: values of a wrong
-        # column in FULL JOINs (DuckDB 2.0.0)
-        connection.execute("SET disabled_optimizers = 'common_subplan'")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the count it reports (0 where it reports none)."""

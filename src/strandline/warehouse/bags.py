@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from strandline.compiler.text import listed, same
 
 COPY = "_order"
-"""Which of the equal rows, or how many: a name that no column of a table has."""
+"""Which of the equal rows, or how many: a name that tables are refused to give a column."""
 
 
 def uncancelled(names: Sequence[str], waiting: str) -> str:
     """What waits, without the pairs of an added and a removed row that are equal."""
-    cols = listed(names)
-    numbered = f"row_number() OVER (PARTITION BY {cols}, _op, _file ORDER BY _seq) AS {COPY}"
-    twin = f"count(*) OVER (PARTITION BY {cols}, _file, {COPY}) = 2"
+    numbered = f"{number(names)} AS {COPY}"
+    twin = f"count(*) OVER (PARTITION BY {listed(names)}, _file, {COPY}) = 2"
     return f"SELECT * EXCLUDE ({COPY}) FROM (SELECT *, {numbered} FROM {waiting}) QUALIFY NOT {twin}"
 
 
@@ -35,8 +34,12 @@ def effective(names: Sequence[str], waiting: str, target: str) -> str:
     there = f"LEFT JOIN ({sought} GROUP BY ALL) AS s ON {same(names, 's', 'l')}"
     levels = f"SELECT l.*, coalesce(s.{COPY}, 0) + {so_far} AS {COPY} FROM {waiting} AS l {there}"
     lowest = f"min({COPY}) OVER (PARTITION BY {cols}, _file)"
-    number = f"row_number() OVER (PARTITION BY {cols}, _op, _file ORDER BY _seq)"
-    return f"SELECT * EXCLUDE ({COPY}) FROM ({levels}) QUALIFY _op > 0 OR {number} > -{lowest}"
+    return f"SELECT * EXCLUDE ({COPY}) FROM ({levels}) QUALIFY _op > 0 OR {number(names)} > -{lowest}"
+
+
+def number(names: Sequence[str]) -> str:
+    """Which of its equals a waiting row is, additions and removals counted apart."""
+    return f"row_number() OVER (PARTITION BY {listed(names)}, _op, _file ORDER BY _seq)"
 
 
 def taken(names: Sequence[str], place: str, net: str, target: str) -> str:
