@@ -245,3 +245,18 @@ def test_state_of_another_version_is_made_anew_by_the_first_batch(tmp_path: Path
         before = rebuilt(wh)
         wh.refresh()
         assert rebuilt(wh) == before
+
+
+def test_models_above_do_not_show_the_metadata_a_model_is_given(wh: Warehouse) -> None:
+    wh.create_table("plain", "id INTEGER, v INTEGER", key="id")
+    wh.create_model("below", "SELECT v, count(*) AS n FROM plain GROUP BY v")
+    wh.create_model("above", "SELECT DISTINCT * FROM below")
+    wh.create_model("below", "SELECT v, count(*) AS n FROM plain GROUP BY v", metadata=True)
+    wh.apply("plain", [{"id": 1, "v": 1}])
+    wh.refresh()
+    assert wh.read("above").rows() == [(1, 1)]
+    assert all(p.ok for p in wh.verify_all())
+    wh.add_columns("plain", [sl.Column("w", "INTEGER")])
+    wh.change_type("plain", "v", "BIGINT")
+    assert wh.read("above").rows() == [(1, 1)]
+    assert all(p.ok for p in wh.verify_all())

@@ -102,6 +102,13 @@ def narrowed(sql: str, names: Sequence[str], types: Sequence[str], kind: str) ->
     return f"SELECT {', '.join(outs)} FROM ({sql.strip().rstrip(';')}\n) AS q({', '.join(places)})"
 
 
+def complaint(error: Exception, hint: str) -> EngineError:
+    """What the database says, as an error of ours."""
+    if isinstance(error, duckdb.ConnectionException) and "closed" in str(error):
+        return EngineError("the warehouse is closed", hint="open it again.", cause=error)
+    return EngineError(first_line(error), hint=hint, cause=error)
+
+
 def first_line(error: Exception) -> str:
     """The database's message without its echo of the statement."""
     return re.split(r"\n\s*\n|\nLINE |\n\s*Candidate functions", str(error))[0].strip().replace("\n", " ")
@@ -173,15 +180,15 @@ class DuckDB:
         return self._run(sql, parameters).fetchall()
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        self._begin(sql)
         try:
+            self._begin(sql)
             found = self.connection.sql(sql, params=list(parameters) or None)
             types = [str(t) for t in found.types]
             if parameters or not WIDE & set(types):
                 return found.to_arrow_table()
             return self._narrowed(sql, found.columns, types)
         except duckdb.Error as error:
-            raise EngineError(first_line(error), hint="correct the query.", cause=error) from error
+            raise complaint(error, "correct the query.") from error
         finally:
             self._shared.running.discard(self)
 
@@ -208,7 +215,7 @@ class DuckDB:
             with self.alone() if frame.num_rows in ONE_THREAD_ROWS else contextlib.nullcontext():
                 return self.execute(sql)
         except duckdb.Error as error:
-            raise EngineError(first_line(error), hint="begin a new batch.", cause=error) from error
+            raise complaint(error, "begin a new batch.") from error
         finally:
             # an aborted transaction lets nothing be unregistered; its end does
             with contextlib.suppress(duckdb.Error):
@@ -222,7 +229,8 @@ class DuckDB:
         them each time costs more than they do.
         """
         before, self._alone = self._alone, True
-        self._shared.narrow(self)
+        with contextlib.suppress(duckdb.Error):  # whatever is wrong, the statement itself will say it
+            self._shared.narrow(self)
         try:
             yield
         finally:
@@ -242,7 +250,10 @@ class DuckDB:
 
     def reader(self) -> DuckDB:
         """A second connection to the same database that sees committed state only."""
-        return DuckDB(self.connection.cursor(), self._shared)
+        try:
+            return DuckDB(self.connection.cursor(), self._shared)
+        except duckdb.Error as error:
+            raise complaint(error, "open the warehouse again.") from error
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, now that nobody waits."""
@@ -261,14 +272,12 @@ class DuckDB:
         number = next(_numbers)
         if on_statement is not None:
             on_statement(number, sql)
-        self._begin(sql)
         try:
+            self._begin(sql)
             statements = self._parsed(sql)
             run = statements[0] if len(statements) == 1 else sql
             return self.connection.execute(run, parameters) if parameters else self.connection.execute(run)
         except duckdb.Error as error:
-            raise EngineError(
-                first_line(error), hint="see the cause; nothing was committed.", cause=error
-            ) from error
+            raise complaint(error, "see the cause; nothing was committed.") from error
         finally:
             self._shared.running.discard(self)

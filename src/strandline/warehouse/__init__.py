@@ -12,12 +12,7 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.compiler.unknown import UNTOLD
 from strandline.engines.base import Engine
-from strandline.errors import (
-    CompileError,
-    EngineError,
-    UnknownNameError,
-    UsageError,
-)
+from strandline.errors import CompileError, EngineError, UnknownNameError
 from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, Parity, Run, Schema, utc_now
@@ -39,6 +34,7 @@ from strandline.warehouse.inbox import Inbox
 from strandline.warehouse.outgoing import refuse_writing, to_polars
 from strandline.warehouse.python_models import FunctionPlan
 from strandline.warehouse.remaking import Queries
+from strandline.warehouse.turns import Turn, in_turn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,12 +43,13 @@ __all__ = ["Explanation", "OpenBatch", "Warehouse"]
 NONE: Queries = {}
 
 
+@in_turn("reader", "close")
 @checked_methods
 class Warehouse:
     """One database with source tables, models, their state and the record.
 
-    Not for use from several threads at once; `reader()` gives another thread
-    its own read-only view of committed state.
+    Not for use from several threads at once, which is refused; `reader()` gives
+    another thread its own read-only view of committed state.
     """
 
     def __init__(
@@ -69,6 +66,7 @@ class Warehouse:
         # shared with the readers made of this warehouse, also those that were there before it was filled
         self._functions: dict[str, ModelFunction] = functions if functions is not None else {}
         self.inbox = Inbox(engine)
+        self.turn = Turn(read_only)
         self._batch_seq = 0
         if not read_only:
             for statement in statements("create"):
@@ -117,7 +115,7 @@ class Warehouse:
         if_not_exists: bool = False,
     ) -> None:
         """Create a source table: `"id INTEGER, amount DECIMAL(12,2)"`. Without a key it is a bag."""
-        self._writable()
+        self.turn.may_change("create a table")
         if name.lower() in self.held.tables and if_not_exists:
             return
         self.held.refuse_taken(name)
@@ -166,7 +164,7 @@ class Warehouse:
     def _reshape(
         self, name: str, plan: Callable[[TableDefinition], reshaping.Reshape], queries: Queries = NONE
     ) -> None:
-        self._writable()
+        self.turn.may_change("change a table")
         self._flush()
         change = plan(self.held.table(name))
         for model in queries:
@@ -176,7 +174,7 @@ class Warehouse:
 
     def drop_table(self, name: str) -> None:
         """Drop a source table that no model reads."""
-        self._writable()
+        self.turn.may_change("drop a table")
         table = self.held.table(name)
         self.held.refuse_if_read(table.name, "drop those models first")
         with self._changing(f"dropping table {table.name}"):
@@ -211,7 +209,7 @@ class Warehouse:
         models that depend on it and change with it. Raises CompileError before anything is created,
         also where a dependent would no longer work, and ModelError where the function fails.
         """
-        self._writable()
+        self.turn.may_change("create a model")
         if views:
             for suffix in definitions.VIEW_SUFFIXES:
                 self.held.refuse_taken(name + suffix, besides=name)
@@ -246,9 +244,7 @@ class Warehouse:
     ) -> None:
         strict, strategy = bool(settings["strict"]), settings["strategy"]
         plan = force(self._compiled(name, sql, strict), str(strategy) if strategy else None)
-        shape = remaking.shape_of(
-            self.engine, name, plan.query if self.held.with_metadata(plan.reads) else sql
-        )
+        shape = remaking.shape_of(self.engine, name, remaking.asked(self.held, plan, sql))
         plan = remaking.runnable(self.engine, plan, shape)
         try:
             self._install(known, name, sql, plan, shape, settings, queries=queries)
@@ -326,7 +322,7 @@ class Warehouse:
 
     def drop_model(self, name: str) -> None:
         """Drop a model that no other model reads, with all its state."""
-        self._writable()
+        self.turn.may_change("drop a model")
         model = self.held.model(name)
         self.held.refuse_if_read(model.name, "drop those first")
         with self._changing(f"dropping model {model.name}"):
@@ -369,7 +365,7 @@ class Warehouse:
         without one a delete removes one equal row each. Raises InputError or
         SchemaError for the whole call, with nothing taken.
         """
-        self._writable()
+        self.turn.may_write()
         self.inbox.take(self.held.table(table), inserts, deletes)
 
     def refresh(self) -> Run:
@@ -381,27 +377,29 @@ class Warehouse:
 
     @contextlib.contextmanager
     def batch(self, kind: BatchKind = "incremental") -> Iterator[OpenBatch]:
-        """Changes, files, rejects and positions of one batch: committed together, or not at all."""
-        self._writable()
+        """Changes, files, rejects and positions of one batch: committed together, or not at all.
+
+        Inside it, changes come by its own `apply`; nothing else may be changed.
+        """
+        self.turn.may_change("begin a batch")
         self._renew()
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
-        self.engine.execute("BEGIN")
-        try:
-            batches.bind_batch(self.engine, b.batch.seq)
-            yield b
-            if b.empty:
-                self.engine.execute("ROLLBACK")
-                b.run = Run(None, kind, b.batch.started_at, (utc_now() - b.batch.started_at).total_seconds())
-                return
-            b.run = batches.commit(b)
-            self.engine.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(EngineError):
-                self.engine.execute("ROLLBACK")
-            self._load()
-            self.inbox.look_again(self.held.tables)
-            raise
-        self._batch_seq = b.batch.seq
+        with self.turn.batch("batch()"):
+            self.engine.execute("BEGIN")
+            try:
+                batches.bind_batch(self.engine, b.batch.seq)
+                yield b
+                b.run = batches.end(b)
+            except BaseException:
+                with contextlib.suppress(EngineError):
+                    self.engine.execute("ROLLBACK")
+                self._load()
+                self.inbox.look_again(self.held.tables)
+                raise
+            finally:
+                b.over = True
+        if b.run.changed:
+            self._batch_seq = b.batch.seq
 
     def _renew(self) -> None:
         """Make anew the models whose state another version of the program stored."""
@@ -454,7 +452,7 @@ class Warehouse:
 
     def record_checks(self, found: Sequence[Parity], sample: float | None = None) -> None:
         """Keep what `verify` found in `strandline.checks`."""
-        self._writable()
+        self.turn.may_change("record checks")
         with self.engine.transaction():
             batches.write_checks(self.engine, self._batch_seq, found, sample)
 
@@ -470,10 +468,6 @@ class Warehouse:
     def _has_view(self, name: str) -> bool:
         found = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)"
         return bool(self.engine.rows(found, [name]))
-
-    def _writable(self) -> None:
-        if self.read_only:
-            raise UsageError("the warehouse is open for reading only", hint="open it without read_only.")
 
     @contextlib.contextmanager
     def _changing(self, what: str) -> Iterator[None]:

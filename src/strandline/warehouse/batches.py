@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from strandline.compiler.text import beside
 from strandline.engines.base import Engine
+from strandline.errors import UsageError
 from strandline.record import insertion, query
 from strandline.schema import (
     Batch,
@@ -51,6 +52,8 @@ class OpenBatch:
     positions: list[Position] = field(default_factory=list)
     quarantined: int = 0
     run: Run | None = None
+    over: bool = False
+    """Whether it was committed or taken back: nothing can be given to it any more."""
     _may_hold: bool | None = None
     """Whether anything was held back before this batch; None before the first look."""
 
@@ -64,8 +67,11 @@ class OpenBatch:
         lines: pa.Array | None = None,
     ) -> None:
         """Let rows wait for this batch's commit; may be called for many chunks."""
+        if self.over:
+            raise UsageError("the batch is over", where="apply()", hint="begin another one.")
         wh = self.warehouse
-        wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
+        with wh.turn.taken("apply()"):
+            wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
 
     def retract_file(self, table: str, file_id: int, *, by: int | None = None) -> None:
         """Take back the rows a file brought that are still its own.
@@ -175,10 +181,16 @@ def naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def commit(b: OpenBatch) -> Run:
-    """Apply, maintain and record; runs inside the warehouse's transaction."""
+def end(b: OpenBatch) -> Run:
+    """Apply, maintain, record and commit, where there is anything; ends the warehouse's transaction."""
+    if b.empty:
+        b.warehouse.engine.execute("ROLLBACK")
+        seconds = (utc_now() - b.batch.started_at).total_seconds()
+        return Run(None, b.batch.kind, b.batch.started_at, seconds)
     with b.warehouse.engine.alone() if small(b) else contextlib.nullcontext():
-        return apply_and_maintain(b)
+        run = apply_and_maintain(b)
+    b.warehouse.engine.execute("COMMIT")
+    return run
 
 
 def small(b: OpenBatch) -> bool:

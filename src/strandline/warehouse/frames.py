@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from strandline.errors import InputError, StrandlineError
+from strandline.warehouse.foreign import known
 
 
 def to_arrow(frame: Any, where: str, types: Mapping[str, str] | None = None) -> pa.Table:
@@ -18,7 +19,7 @@ def to_arrow(frame: Any, where: str, types: Mapping[str, str] | None = None) -> 
     object or a map from a struct, which Python's dict does not.
     """
     try:
-        return converted(frame, where, types or {})
+        return known(converted(frame, where, types or {}), where)
     except StrandlineError:
         raise
     except Exception as error:

@@ -172,9 +172,14 @@ def ensure_waiting(engine: Engine, table: TableDefinition) -> None:
 def taken(frame: pa.Table, name: str, kind: str) -> str:
     """A frame's column as the table's type; maps come as JSON text."""
     text = quote(name)
-    if kind.upper().startswith("MAP") and pa.types.is_string(frame[name].type):
+    if kind.upper().startswith("MAP") and is_text(frame[name].type):
         text = f"CAST({text} AS JSON)"
     return f"CAST({text} AS {kind})"
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether the engine reads an Arrow type as VARCHAR."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def drop_waiting(engine: Engine, table: TableDefinition) -> None:
@@ -235,7 +240,7 @@ def cast_error(engine: Engine, table: TableDefinition, frame: pa.Table, error: E
         misfit = f"{q} IS NOT NULL AND TRY_CAST({q} AS {kind}) IS NULL"
         rows = f"SELECT {q}::VARCHAR AS v FROM incoming WHERE {misfit} LIMIT 1"
         try:
-            engine.load(frame, f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS {rows}")
+            engine.load(frame.select([column]), f"CREATE OR REPLACE TEMP TABLE strandline_misfit AS {rows}")
             bad = engine.rows("SELECT v FROM strandline_misfit")
         except EngineError:
             bad = [(f"values of type {frame[column].type}",)]
@@ -330,7 +335,7 @@ def facts_of_frame(table: TableDefinition, frame: pa.Table, op: int, file_id: in
 def as_given(values: pa.ChunkedArray, kind: str) -> bool:
     """True where values are the same, and in the same order, in the table's type."""
     if kind == "VARCHAR":
-        return bool(pa.types.is_string(values.type) or pa.types.is_large_string(values.type))
+        return is_text(values.type)
     return kind in WHOLE and bool(pa.types.is_integer(values.type))
 
 

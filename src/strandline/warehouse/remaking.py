@@ -97,7 +97,7 @@ def renewed(
         made = held.function_plan(old, newest=True)
         return python_models.define(engine, made, old.settings), made
     again = held.recompiled(old, text)
-    shape = shape_of(engine, old.name, text)
+    shape = shape_of(engine, old.name, asked(held, again, text))
     again = again if old.fallback else runnable(engine, again, shape)
     return definitions.model_definition(old.name, again, shape, old.settings, held.catalog()), again
 
@@ -108,6 +108,11 @@ def store_change(
     """The record of a model that is there already."""
     engine.execute(query("change_model"), [sql, definitions.to_json(definition), definition.name])
     held.remember(definition, sql, plan)
+
+
+def asked(held: Holdings, plan: Plan, text: str) -> str:
+    """The query whose columns a model has: what models below it show as metadata is not among them."""
+    return plan.query if held.with_metadata(plan.reads) else text
 
 
 def shape_of(engine: Engine, name: str, sql: str) -> tuple[Column, ...]:
