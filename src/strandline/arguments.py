@@ -21,10 +21,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+def _is_text(value: Any) -> bool:
+    """A string that can be written down: one half of a surrogate pair cannot."""
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
+
+
 def _is_names(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str) for v in value)
-    )
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_text(v) for v in value)
 
 
 def _is_columns(value: Any) -> bool:
@@ -52,7 +55,7 @@ def _is_kind(value: Any) -> bool:
 Kind = tuple[str, Callable[[Any], bool]]
 KINDS: dict[str, Kind] = {
     "None": ("None", lambda v: v is None),
-    "str": ("a string", lambda v: isinstance(v, str)),
+    "str": ("a string", _is_text),
     "bool": ("True or False", lambda v: isinstance(v, bool)),
     "int": ("a whole number", lambda v: isinstance(v, numbers.Integral) and not isinstance(v, bool)),
     "float": ("a number", _is_number),

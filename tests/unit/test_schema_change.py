@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import strandline as sl
@@ -260,3 +261,84 @@ def test_models_above_do_not_show_the_metadata_a_model_is_given(wh: Warehouse) -
     wh.change_type("plain", "v", "BIGINT")
     assert wh.read("above").rows() == [(1, 1)]
     assert all(p.ok for p in wh.verify_all())
+
+
+def functions_over(wh: Warehouse) -> None:
+    """A function that takes some columns, one that takes all, and queries above both."""
+
+    @sl.model(keys=["g"], inputs=["t"])
+    def best(t: pl.LazyFrame) -> pl.LazyFrame:
+        return t.group_by("g").agg(pl.col("v").max().alias("best"))
+
+    @sl.model(rowwise=True, inputs=["t"])
+    def doubled(t: pl.LazyFrame) -> pl.LazyFrame:
+        return t.with_columns(d=pl.col("v") * 2)
+
+    wh.create_table("t", "id INTEGER, g VARCHAR, v INTEGER, x INTEGER", key="id")
+    wh.create_model("best", best)
+    wh.create_model("doubled", doubled)
+    wh.create_model("above", "SELECT count(*) AS n FROM best")
+    wh.create_model("all_of_it", "SELECT * FROM doubled")
+    wh.apply("t", [{"id": 1, "g": "a", "v": 1, "x": 2}, {"id": 2, "g": "b", "v": 3, "x": 4}])
+    wh.refresh()
+
+
+RESHAPED: dict[str, tuple[Callable[[Warehouse], object], list[str]]] = {
+    "added": (lambda w: w.add_columns("t", [sl.Column("y", "INTEGER")]), ["id", "g", "v", "x", "y", "d"]),
+    "renamed": (lambda w: w.rename_column("t", "x", "y"), ["id", "g", "v", "y", "d"]),
+    "dropped": (lambda w: w.drop_columns("t", ["x"]), ["id", "g", "v", "d"]),
+}
+
+
+@pytest.mark.parametrize("what", RESHAPED)
+def test_functions_follow_the_columns_they_are_given(what: str) -> None:
+    change, columns = RESHAPED[what]
+    with sl.open(":memory:") as wh:
+        functions_over(wh)
+        change(wh)
+        assert wh.read("all_of_it").columns == columns
+        wh.apply("t", [{"id": 3, "g": "c", "v": 5}], deletes=[{"id": 1}])
+        wh.refresh()
+        assert all(p.ok for p in wh.verify_all())
+        assert sorted(wh.read("best").rows()) == [("b", 3), ("c", 5)]
+
+
+USED: dict[str, Callable[[Warehouse], object]] = {
+    "renamed": lambda w: w.rename_column("t", "v", "w"),
+    "dropped": lambda w: w.drop_columns("t", ["v"]),
+    "the key renamed": lambda w: w.rename_column("t", "g", "h"),
+}
+
+
+@pytest.mark.parametrize("what", USED)
+def test_a_column_that_a_function_uses_is_not_taken_from_it(what: str) -> None:
+    with sl.open(":memory:") as wh:
+        functions_over(wh)
+        with pytest.raises(
+            sl.StrandlineError, match=r"best.* would no longer work: .*(unable to find|none of)"
+        ):
+            USED[what](wh)
+        assert wh.tables()["t"].names == ("id", "g", "v", "x")
+        wh.apply("t", [{"id": 3, "g": "c", "v": 5}])
+        wh.refresh()
+        assert all(p.ok for p in wh.verify_all())
+
+
+def test_what_waits_and_fails_is_said_to_come_first() -> None:
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", "id INTEGER, s VARCHAR", key="id")
+        wh.create_model("m", "SELECT id, CAST(s AS INTEGER) AS n FROM t")
+        wh.apply("t", [{"id": 1, "s": "one"}])
+        with pytest.raises(sl.StrandlineError, match=r"model m: .* changes that wait come first"):
+            wh.create_model("other", "SELECT count(*) AS n FROM t")
+        wh.drop_model("m")
+        wh.create_model("other", "SELECT count(*) AS n FROM t")
+        assert wh.read("other").rows() == [(1,)]
+
+
+def test_the_model_whose_rows_do_not_fit_a_new_type_is_named(wh: Warehouse) -> None:
+    wh.create_table("typed", "id INTEGER, s VARCHAR", key="id")
+    wh.create_model("compared", "SELECT id, s = 'x' AS is_x FROM typed")
+    wh.apply("typed", [{"id": 1, "s": "1"}])
+    with pytest.raises(sl.StrandlineError, match="model compared"):
+        wh.change_type("typed", "s", "INTEGER")

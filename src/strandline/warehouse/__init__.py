@@ -12,7 +12,7 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.compiler.unknown import UNTOLD
 from strandline.engines.base import Engine
-from strandline.errors import CompileError, EngineError, UnknownNameError
+from strandline.errors import CompileError, EngineError, StrandlineError, UnknownNameError
 from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, Parity, Run, Schema, utc_now
@@ -410,8 +410,13 @@ class Warehouse:
                 remaking.make_again(self.engine, self.held, names)
 
     def _flush(self) -> None:
+        """Changes that wait are applied before definitions change."""
         if self.inbox.tables:
-            self.refresh()
+            try:
+                self.refresh()
+            except StrandlineError as error:
+                error.hint = "changes that wait come first: correct or delete these rows, or drop the model."
+                raise
 
     # ── reading ─────────────────────────────────────────────────────────────
 

@@ -63,10 +63,12 @@ def evaluate(
 
 
 def collected(result: Any) -> pa.Table:
-    """The function's result as an Arrow table. Raises ModelError for what is no frame."""
+    """The function's result as an Arrow table. Raises ModelError where it is no frame, or what it raised."""
     try:
         return to_arrow(result, "")
-    except InputError:
+    except InputError as error:
+        if error.__cause__ is not None:  # a frame, whose rows could not be computed
+            raise error.__cause__ from None
         raise ModelError(
             f"it returned a {type(result).__name__}",
             hint="return a polars LazyFrame or DataFrame, a pandas frame or an Arrow table.",

@@ -61,7 +61,8 @@ def make_again(engine: Engine, held: Holdings, names: Sequence[str], queries: Qu
             continue
         try:
             make_one_again(engine, held, old, texts.get(name.lower()))
-        except EngineError:  # of the data, not of what the model says
+        except EngineError as error:  # of the data, not of what the model says
+            error.where = error.where or f"model {name}"
             raise
         except StrandlineError as error:
             failed[name.lower()] = error

@@ -145,7 +145,7 @@ def carry_out(engine: Engine, held: Holdings, change: Reshape, queries: Queries)
         )
     if broken:
         raise used_by(change, held, list(broken), next(iter(broken.values())))
-    differing |= {n for n in above if change.retyped and reads_column(held, held.model(n), change)}
+    differing |= {n for n in above if concerns(held, held.model(n), change)}
     differing |= {n for n in above if n.lower() in {q.lower() for q in queries}}
     again = [n for n in above if differing & {n, *read_by(held, n)}]
     remaking.drop_all(engine, held, again)
@@ -260,14 +260,19 @@ def read_by(held: Holdings, name: str) -> list[str]:
     return [m.name for m in held.ordered() if m.name != name and name in held.above(m.name)]
 
 
-def reads_column(held: Holdings, model: ModelDefinition, change: Reshape) -> bool:
-    """Whether a model reads the column from the table itself; where that cannot be told, it does."""
+def concerns(held: Holdings, model: ModelDefinition, change: Reshape) -> bool:
+    """Whether a model that may say the same has to be made anew: it reads a column of another type, or
+
+    is a function, of which nobody can tell what it does with the columns it is given.
+    """
     if change.old.name.lower() not in model.reads:
         return False
     if model.function is not None:
         return True
     plan = held.plan(model.name)
-    return not plan.stages or change.retyped in columns_read(plan, change.old.stored)
+    return bool(change.retyped) and (
+        not plan.stages or change.retyped in columns_read(plan, change.old.stored)
+    )
 
 
 def columns_read(plan: Plan, table: str) -> set[str]:
