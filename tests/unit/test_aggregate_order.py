@@ -27,6 +27,15 @@ KEYED = {
     "whole": "SELECT list(id) AS l, arg_min(id, bal) AS a, string_agg(d::VARCHAR, '-' ORDER BY bal) AS s "
     "FROM c",
     "levels": "SELECT w, d, list(id) AS l, arg_max(id, bal) AS a FROM c GROUP BY ROLLUP (w, d)",
+    "totals_or_null": "SELECT w, bal, n, lag(n) OVER (PARTITION BY w ORDER BY bal) AS p, "
+    "first(n) OVER (PARTITION BY w ORDER BY bal) AS f FROM "
+    "(SELECT w, bal, count(*) AS n FROM c GROUP BY ROLLUP (w, bal))",
+    "totals_beside": "SELECT w, bal + 1 AS b, count(*) AS n, row_number() OVER (ORDER BY w) AS r, "
+    "lag(count(*)) OVER (PARTITION BY w ORDER BY bal + 1) AS p FROM c GROUP BY CUBE (w, (bal + 1))",
+    "totals_listed": "SELECT w, list(n ORDER BY bal) AS l, arg_max(n, bal) AS a, first(n) AS f FROM "
+    "(SELECT w, bal, count(*) AS n FROM c GROUP BY GROUPING SETS ((w, bal), w, ())) GROUP BY w",
+    "totals_picked": "SELECT DISTINCT ON (w) w, bal, count(*) AS n FROM c "
+    "GROUP BY ROLLUP (w, bal) ORDER BY w, bal",
     "having": "SELECT w FROM c GROUP BY w HAVING first(bal) > 1 OR arg_max(d, bal) = 2",
     "ranked": "SELECT w, arg_max(id, bal) AS m, rank() OVER (ORDER BY first(bal)) AS r FROM c GROUP BY w",
     "met": "SELECT c.w, list(c.id) AS l, any_value(e.x) AS x FROM c JOIN e ON c.bal = e.y GROUP BY c.w",
@@ -48,6 +57,8 @@ KEYED = {
     "arg_max(id, bal) FILTER (d > 1) OVER (ORDER BY d RANGE 1 PRECEDING) AS m FROM c",
     "different": "SELECT w, approx_quantile(DISTINCT bal, 0.5) AS q, "
     "string_agg(DISTINCT d::VARCHAR, '-') AS s FROM c GROUP BY w",
+    "different_windows": "SELECT x, y, list(DISTINCT z) OVER (PARTITION BY y) AS l, "
+    "string_agg(DISTINCT x::VARCHAR, '-') OVER () AS s FROM e",
     "beside": "SELECT w, id, any_value(bal) OVER (PARTITION BY d) AS a, "
     "mode(bal) OVER (PARTITION BY w) AS m, list(id) OVER (ORDER BY bal) AS l FROM c",
     "picked": "SELECT w, id, arg_max(id, bal) OVER (PARTITION BY w) AS a, "

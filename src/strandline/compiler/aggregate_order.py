@@ -19,6 +19,7 @@ from strandline.compiler.free import aliases
 from strandline.compiler.handed_order import IN_ORDER
 from strandline.compiler.identities import breakers, is_keyed, row_identity, sources
 from strandline.compiler.outer_calls import outer_calls
+from strandline.compiler.positions import SETS
 from strandline.compiler.trees import copy_of, find_all, has
 
 PLACES: dict[type[exp.Expr], str] = {
@@ -75,8 +76,7 @@ def picks(head: exp.Expr) -> bool:
 def grouped_by(select: exp.Select) -> list[exp.Expr]:
     """What has one value in all rows of a group."""
     group = select.args.get("group")
-    sets = (exp.Rollup, exp.Cube, exp.GroupingSets)
-    return [g for g in group.expressions if not isinstance(g, sets)] if group is not None else []
+    return [g for g in group.expressions if not isinstance(g, SETS)] if group is not None else []
 
 
 def in_arrival(select: exp.Select, catalog: Catalog) -> bool:

@@ -12,11 +12,11 @@ from sqlglot import exp
 
 from strandline.compiler.catalog import Catalog
 from strandline.compiler.ctes import common_table
+from strandline.compiler.positions import SETS
 from strandline.compiler.relations import conjuncts
 from strandline.compiler.trees import find_all, has
 
 SEVERAL = "strandline_several"
-SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 COMPARED = (exp.EQ, exp.NullSafeEQ, exp.GTE, exp.GT, exp.LTE, exp.LT)
 
 

@@ -25,10 +25,9 @@ from strandline.compiler.binding import (
     copied,
 )
 from strandline.compiler.free import Reference, aliases, free, from_items
+from strandline.compiler.positions import SETS
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.trees import find_all, has
-
-SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 
 @dataclass(frozen=True)

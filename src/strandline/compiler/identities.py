@@ -10,6 +10,7 @@ from strandline.compiler.aggregates import is_one_row
 from strandline.compiler.catalog import Catalog, Readable
 from strandline.compiler.ctes import common_table
 from strandline.compiler.free import leaves
+from strandline.compiler.positions import SETS, within
 from strandline.compiler.trees import copy_of, find_all, has
 
 TIE = "strandline_tie"
@@ -19,16 +20,16 @@ TIE = "strandline_tie"
 def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     """Columns that together tell apart all rows that matter in this SELECT."""
     group = select.args.get("group")
-    if group is not None:
-        keys = []
-        for item in group.expressions:
-            keys += (
-                find_all(item, exp.Column)
-                if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets))
-                else [item]
-            )
-        return keys
-    return row_identity(select, catalog)
+    if group is None:
+        return row_identity(select, catalog)
+    keys = [e for item in group.expressions for e in within(item) or [item]]
+    return [*dict.fromkeys(keys), *set_of(group)]
+
+
+def set_of(group: exp.Group) -> list[exp.Expr]:
+    """Which grouping set a row is of: a NULL among the values looks like the total over them."""
+    elements = [e for item in group.expressions if isinstance(item, SETS) for e in within(item)]
+    return [exp.Grouping(expressions=[copy_of(e) for e in dict.fromkeys(elements)])] if elements else []
 
 
 def row_identity(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:

@@ -8,7 +8,8 @@ from sqlglot.errors import OptimizeError
 from strandline.compiler.aggregates import aggregate_units
 from strandline.compiler.trees import find_all, has
 
-SETS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)
+SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
+BRACKETS = (*SETS, exp.Tuple, exp.Paren)
 
 
 def without_positions(tree: exp.Expr) -> None:
@@ -20,7 +21,7 @@ def without_positions(tree: exp.Expr) -> None:
         select = group.parent
         if not isinstance(select, exp.Select):
             continue
-        if has(group, exp.Rollup, exp.Cube, exp.GroupingSets):
+        if has(group, *SETS):
             refuse_two_spellings(select, [e for i in group.expressions for e in within(i) or [i]])
         for item in group.expressions:
             for number in [e for e in within(item) if is_position(e)]:
@@ -62,10 +63,10 @@ def bare(element: exp.Expr) -> str:
 
 def within(item: exp.Expr) -> list[exp.Expr]:
     """The elements of the sets in a term of GROUP BY, to any depth; none of a term without brackets."""
-    if not isinstance(item, SETS):
+    if not isinstance(item, BRACKETS):
         return []
     below = item.expressions if not isinstance(item, exp.Paren) else [item.this]
-    return [found for e in below for found in (within(e) if isinstance(e, SETS) else [e])]
+    return [found for e in below for found in (within(e) if isinstance(e, BRACKETS) else [e])]
 
 
 def output(select: exp.Select, number: exp.Expr) -> exp.Expr:

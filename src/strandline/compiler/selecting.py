@@ -22,9 +22,10 @@ from strandline.compiler.binding import (
     refuse_subqueries,
     replace,
 )
-from strandline.compiler.correlation import SETS, domain_rows, same_keys
+from strandline.compiler.correlation import domain_rows, same_keys
 from strandline.compiler.free import Reference, bound_columns, free
 from strandline.compiler.inferring import TIMES_OF_DAY, kind
+from strandline.compiler.positions import SETS
 from strandline.compiler.reject import UnsupportedError
 from strandline.compiler.subqueries import scalars
 from strandline.compiler.trees import copy_of, find_all, has, rebuilt

@@ -95,7 +95,7 @@ def order_peers(window: exp.Window, ties: list[exp.Expr], arrived: bool) -> None
     if isinstance(head, VALUES) and own_order(head) is None:
         place = "offset" if isinstance(head, exp.NthValue) else "this"
         given = take_in_order(head, place, [*map(copy_of, terms), *added])
-    elif terms or not arrived or own_order(head) is not None:
+    elif terms or not arrived or own_order(head) is not None or has(head, exp.Distinct):
         picked = extreme(head)
         if picked is not None and (picked.count is not None or len(picked.needed) < 2):
             return  # the engine has no window function that could say it
