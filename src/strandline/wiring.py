@@ -20,6 +20,7 @@ from strandline.arguments import called, checked_methods
 from strandline.errors import EngineError, InputError, LockedError, StrandlineError, UsageError
 from strandline.local import LocalServer, Reading, RemoteWarehouse, Status
 from strandline.local.answers import Handler
+from strandline.local.holder import real_path
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, load_project
 from strandline.runner import Notice, Progress, Release, RunPlan
 from strandline.schema import BatchKind, Parity, Run, Schema
@@ -40,6 +41,8 @@ SETTLING_SECONDS = 1.0
 """How long `run` and `plan` wait at most for files that were written a moment ago."""
 IDLE_SECONDS = 5.0
 """How long after a batch a watching pipeline lets the engine tidy its files."""
+_open: weakref.WeakValueDictionary[Path, Warehouse] = weakref.WeakValueDictionary()
+"""What this process has open for writing: the engine would let it open a file twice."""
 
 
 @called("open")
@@ -57,13 +60,14 @@ def open_warehouse(
 
     Opened for writing, this process answers other processes' readers until the warehouse is closed;
     `role` is how it is named to them, `more` adds operations. Raises LockedError naming the holder
-    when another process has the file for longer than `patience` seconds.
+    when another process has the file for longer than `patience` seconds, and where this one has it.
     """
     from strandline.warehouse import Warehouse
 
     name = str(path)
     if not name or "\0" in name:
         raise UsageError(f"{name!r} is no path", where="open()", hint='name a file, or ":memory:".')
+    _refuse_twice(name)
     settings = {"read_only": read_only, "threads": threads, "memory_limit": memory_limit}
     engine = _connect(name, settings, patience)
     if read_only or not local.is_file(name):
@@ -72,6 +76,8 @@ def open_warehouse(
     serving = contextlib.ExitStack()
     warehouse = Warehouse(engine, on_close=serving.close)
     serving.callback(local.withdraw, name)
+    _open[real_path(name)] = warehouse
+    serving.callback(_open.pop, real_path(name), None)
     _serve(serving, warehouse, name, more)
     # A warehouse that is dropped without being closed must not be held by its own server.
     weakref.finalize(warehouse, serving.close)
@@ -405,6 +411,16 @@ def _weakly(method: Handler, path: str) -> Handler:
         return bound(wh, args)
 
     return handle
+
+
+def _refuse_twice(path: str) -> None:
+    """Two warehouses of one file would each know just its own tables, models and batches."""
+    if local.is_file(path) and real_path(path) in _open:
+        raise LockedError(
+            "this process has the warehouse open already",
+            where=path,
+            hint="use that one, or close() it first; its reader() reads beside it, also in another thread.",
+        )
 
 
 def _connect(path: str, settings: Mapping[str, Any], patience: float) -> DuckDB:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import gc
 import importlib
 import os
 import socket
@@ -21,11 +22,13 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
+import strandline as sl
 from strandline import local
 from strandline.errors import ConfigurationError, EngineError, LockedError, UnknownNameError, UsageError
 from strandline.local import client, holder, wire
 from strandline.local.answers import answer
 from strandline.schema import Column, FileRecord, ModelRun, Parity, Run, Schema, StageRun, utc_now
+from strandline.wiring import open_reader
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=dt.UTC)
 
@@ -354,3 +357,37 @@ def test_the_status(warehouse: str) -> None:
     assert plain["checkpoint"]["last_update_time"] == NOW.isoformat()
     assert wire.decode(wire.encode(found), client.TYPES) == found
     local.withdraw(warehouse)
+
+
+def test_a_process_opens_a_warehouse_for_writing_once(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    with sl.open(path) as first:
+        first.create_table("t", "id INTEGER", key="id")
+        for way in (path, tmp_path / "." / "w.duckdb"):
+            with pytest.raises(LockedError, match="this process has the warehouse open already"):
+                sl.open(way)
+        with pytest.raises(LockedError, match="this process"):
+            sl.open(path, read_only=True)
+        with closing(open_reader(path)) as reader:  # its server still answers
+            assert list(reader.tables()) == ["t"]
+    with sl.open(path) as again:
+        again.create_model("m", "SELECT count(*) AS n FROM t")
+    dropped = sl.open(path)
+    del dropped
+    gc.collect()
+    with sl.open(path, read_only=True) as reading:
+        assert reading.read("m").rows() == [(0,)]
+        with pytest.raises(EngineError, match="this process has the file open in another way"):
+            sl.open(path)
+
+
+def test_a_holder_without_a_note_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    sl.open(path).close()
+    code = f"import duckdb; c = duckdb.connect({str(path)!r}, read_only=True); print(1, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as reading:
+        assert reading.stdout is not None
+        reading.stdout.readline()
+        with pytest.raises(LockedError, match=f"the warehouse is held by process {reading.pid} Next"):
+            sl.open(path)
+        reading.communicate(b"\n")

@@ -62,9 +62,10 @@ def connect(
     except duckdb.IOException as error:
         raise opening_error(path, error) from error
     except duckdb.Error as error:
-        raise EngineError(
-            first_line(error), where=f"opening {path}", hint="check the path and the file."
-        ) from error
+        hint = "check the path and the file."
+        if "different configuration" in str(error):
+            hint = "this process has the file open in another way: close that first, or use its reader()."
+        raise EngineError(first_line(error), where=f"opening {path}", hint=hint) from error
     return DuckDB(connection)
 
 
@@ -73,17 +74,25 @@ def opening_error(path: str, error: duckdb.IOException) -> EngineError:
     text = str(error)
     if "lock" in text.lower():
         return LockedError(
-            f"the warehouse is held by {holder(path) or 'another process'}",
+            f"the warehouse is held by {holder(path, locking(text)) or locking(text) or 'another process'}",
             where=path,
             hint="stop that process, or read through it: `strandline query` and read-only clients do.",
         )
     return EngineError(first_line(error), where=f"opening {path}", hint="check the path and its permissions.")
 
 
-def holder(path: str) -> str:
-    """Who wrote the lock note beside the file, in words; empty where there is none."""
+def locking(text: str) -> str:
+    """The process that the database says has the lock; empty where it does not say."""
+    found = re.search(r"\(PID (\d+)\)", text)
+    return f"process {found[1]}" if found else ""
+
+
+def holder(path: str, known: str = "") -> str:
+    """Who wrote the lock note beside the file, in words; empty where there is none, or of another process."""
     try:
         note = json.loads(Path(f"{path}.lock").read_text())
+        if known not in ("", f"process {note['pid']}"):
+            return ""
         return (
             f"{note.get('role', 'a process')} (process {note['pid']}, since {note.get('started', 'unknown')})"
         )

@@ -23,6 +23,7 @@ from strandline.schema import utc_now
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 LONGEST_SOCKET_PATH = 100
+HELD = "the warehouse is held by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,11 @@ def locked(warehouse: str | Path, cause: BaseException | None = None, why: str =
     if holder is not None and not holder.alive:
         holder = None
     told = f"; {why}" if why else ""
-    detail = f" ({cause.message})" if isinstance(cause, LockedError) and holder is None else ""
+    held = f"{HELD} {holder or 'another process'}"
+    if holder is None and isinstance(cause, LockedError):
+        held = cause.message if cause.message.startswith(HELD) else f"{held} ({cause.message})"
     return LockedError(
-        f"the warehouse is held by {holder or 'another process'}{told}{detail}",
+        f"{held}{told}",
         where=str(warehouse),
         hint="wait until it has finished, or stop it; reading is possible while `strandline watch` holds it.",
         cause=cause,
