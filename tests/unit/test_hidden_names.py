@@ -55,3 +55,29 @@ def test_a_column_may_be_called_rowid(key: str | None) -> None:
         wh.refresh()
         assert all(p.ok for p in wh.verify_all())
         assert wh.read("other").columns == ["rowid", "k"]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_columns_may_begin_like_those_of_old_rows(small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not small:
+        monkeypatch.setattr("strandline.warehouse.batches.SMALL_TABLE", 0)
+    names = ("k", "_k1", "__k1", "__k", "___h", "__rid", "____row")
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", ", ".join(f"{n} INTEGER" for n in names), key=("k", "__k"))
+        wh.create_model(
+            "m", "SELECT __k, sum(___h) AS h, max(__rid) AS r, count(____row) AS n FROM t GROUP BY __k"
+        )
+        rows = [dict.fromkeys(names, i) for i in range(5)]
+        wh.apply("t", rows)
+        wh.refresh()
+        wh.apply("t", [{**rows[1], "___h": 7}, {**rows[2], "__k": 8}, rows[3]], deletes=[rows[4]])
+        run = wh.refresh()
+        assert [(t.inserted, t.deleted) for t in run.tables] == [(2, 2)]
+        assert sorted(wh.read("m").rows()) == [
+            (0, 0, 0, 1),
+            (1, 7, 1, 1),
+            (2, 2, 2, 1),
+            (3, 3, 3, 1),
+            (8, 2, 2, 1),
+        ]
+        assert all(p.ok for p in wh.verify_all())

@@ -31,6 +31,7 @@ from strandline.schema import (
     uuid7,
 )
 from strandline.warehouse import costs, intake, keeping, maintain, superseded
+from strandline.warehouse.waiting import FEW, Incoming
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +93,7 @@ class OpenBatch:
         definition = self.warehouse.held.table(table)
         if not definition.key or table.lower() not in self.warehouse.inbox.tables:
             return []
-        return superseded.seek(self.warehouse.engine, definition, intake.Incoming(definition).waiting)
+        return superseded.seek(self.warehouse.engine, definition, Incoming(definition).waiting)
 
     def bring_back(self, table: str, rows: pa.Table, *, file_id: int, lines: pa.Array | None) -> None:
         """Let those of an older file's rows stand again whose keys were `sought` last."""
@@ -187,8 +188,9 @@ def end(b: OpenBatch) -> Run:
         b.warehouse.engine.execute("ROLLBACK")
         seconds = (utc_now() - b.batch.started_at).total_seconds()
         return Run(None, b.batch.kind, b.batch.started_at, seconds)
-    with b.warehouse.engine.alone() if small(b) else contextlib.nullcontext():
-        run = apply_and_maintain(b)
+    few = small(b)
+    with b.warehouse.engine.alone() if few else contextlib.nullcontext():
+        run = apply_and_maintain(b, few)
     b.warehouse.engine.execute("COMMIT")
     return run
 
@@ -196,18 +198,18 @@ def end(b: OpenBatch) -> Run:
 def small(b: OpenBatch) -> bool:
     """Whether few rows meet small tables, so that handing work to other threads costs more than it is."""
     wh = b.warehouse
-    if wh.inbox.rows > intake.FEW:
+    if wh.inbox.rows > FEW:
         return False
     read = {t for m in wh.held.models.values() for t in costs.outer_inputs(m)}
     read |= {t.stored for t in wh.inbox.tables.values()}
     return all(wh.held.costs.size(wh.engine, t) <= SMALL_TABLE for t in read)
 
 
-def apply_and_maintain(b: OpenBatch) -> Run:
+def apply_and_maintain(b: OpenBatch, few: bool) -> Run:
     wh, started = b.warehouse, time.perf_counter()
     waiting = list(wh.inbox.tables.values())
     follow_replaced_files(b)
-    taken = [wh.inbox.resolve(t, wh.held.removed_columns(t), maintain.BULK_ROWS) for t in waiting]
+    taken = [wh.inbox.resolve(t, wh.held.removed_columns(t), maintain.BULK_ROWS, small=few) for t in waiting]
     tables = tuple(t.run for t in taken)
     wh.inbox.tables.clear()
     wh.inbox.rows = 0

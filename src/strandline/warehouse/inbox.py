@@ -12,6 +12,7 @@ from strandline.errors import StrandlineError, UsageError
 from strandline.warehouse import intake, straight, superseded
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.frames import to_arrow
+from strandline.warehouse.waiting import FEW, Facts, Incoming, facts_of_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,7 @@ class Inbox:
     """How often rows were given: the last row of a key wins."""
     rows: int = 0
     """How many rows were given since the last batch, or somewhat more."""
-    facts: dict[str, intake.Facts | None] = field(default_factory=dict)
+    facts: dict[str, Facts | None] = field(default_factory=dict)
     """What is known of what waits, by lower-case name of the table; None where it has to be looked at."""
     written: dict[str, int] = field(default_factory=dict)
     """How many rows are in their table already, by its lower-case name: see `straight`."""
@@ -66,7 +67,7 @@ class Inbox:
         self, table: TableDefinition, rows: pa.Table, op: int, file_id: int | None, lines: pa.Array | None
     ) -> None:
         self.calls += 1
-        with self.engine.alone() if rows.num_rows <= intake.FEW else contextlib.nullcontext():
+        with self.engine.alone() if rows.num_rows <= FEW else contextlib.nullcontext():
             count = intake.stage(self.engine, table, rows, op, self.calls, file_id=file_id, lines=lines)
         self.rows += count
         if count:
@@ -76,7 +77,7 @@ class Inbox:
         """Of the first frame that waits for a table all can be known; then no longer."""
         name = table.name.lower()
         first = name not in self.tables and name not in self.facts
-        self.facts[name] = intake.facts_of_frame(table, rows, op, file_id) if first else None
+        self.facts[name] = facts_of_frame(table, rows, op, file_id) if first else None
 
     def _straight(self, table: TableDefinition, file_id: int | None) -> bool:
         """Whether added rows can go into the table: a bag's, of a file, for files come inside of a batch."""
@@ -99,13 +100,15 @@ class Inbox:
             self.calls += 1
             straight.take_back(self.engine, table, self.calls)
 
-    def resolve(self, table: TableDefinition, wanted: Collection[str], bulk_rows: int) -> intake.Intake:
+    def resolve(
+        self, table: TableDefinition, wanted: Collection[str], bulk_rows: int, *, small: bool
+    ) -> intake.Intake:
         """Apply what waits for a table; see `intake.resolve`."""
         name = table.name.lower()
         rows, facts = self.written.pop(name, 0), self.facts.pop(name, None)
         if rows:
             return straight.settled(self.engine, table, rows, bulk_rows)
-        return intake.resolve(self.engine, table, wanted, bulk_rows, facts)
+        return intake.resolve(self.engine, table, wanted, bulk_rows, facts, small=small)
 
     def forget(self, table: TableDefinition) -> None:
         """A dropped table waits for nothing."""
@@ -126,7 +129,7 @@ class Inbox:
         """Let those of a file's rows wait whose keys are sought."""
         self.take(table, rows, None, file_id=file_id, lines=lines)
         self.facts[table.name.lower()] = None
-        superseded.keep_sought(self.engine, table, intake.Incoming(table).waiting, self.calls)
+        superseded.keep_sought(self.engine, table, Incoming(table).waiting, self.calls)
 
     def look_again(self, known: Mapping[str, TableDefinition]) -> None:
         """After a rollback: what waits is what the engine still has of it."""

@@ -17,28 +17,20 @@ import pyarrow as pa
 from strandline.compiler.relations import quote
 from strandline.compiler.text import (
     BATCH_NUMBER,
-    batch,
-    exact_hash,
     listed,
     make,
     minus,
     plus,
-    same,
-    scratch,
     stored,
 )
 from strandline.engines.base import Engine
 from strandline.errors import EngineError, InputError, SchemaError, nearest
 from strandline.schema import Column, TableRun
-from strandline.warehouse import bags, superseded
+from strandline.warehouse import bags, keyed
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.numbers import first_number, fresh_identity
+from strandline.warehouse.waiting import Facts, Incoming, facts_of, identity, is_text, new_rows, row_hash
 
-RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
-"""Key types whose ranges are compared by zone maps."""
-WHOLE = frozenset({"SMALLINT", "INTEGER", "BIGINT"})
-FEW = 2_048
-"""Rows for which one thread is enough, and one look from here: a vector of DuckDB's."""
 HIDDEN_COLUMNS = "_rid, _k, _h, _batch, _file, _line"
 
 
@@ -53,20 +45,6 @@ class Intake:
     bulk: bool = False
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """Names of the temporary tables of one source table."""
-
-    table: TableDefinition
-
-    @property
-    def waiting(self) -> str:
-        return scratch(self.table.stored, "waiting")
-
-    def part(self, what: str) -> str:
-        return scratch(self.table.stored, what)
-
-
 def create_statements(table: TableDefinition) -> list[str]:
     """The stored table and the view the user sees."""
     cols = ", ".join(f"{quote(n)} {t}" for n, t in table.columns)
@@ -79,11 +57,6 @@ def view_statement(table: TableDefinition) -> str:
     return f"CREATE OR REPLACE VIEW main.{quote(table.name)} AS {rows}"
 
 
-def identity(table: TableDefinition) -> str:
-    """The hash by which stored rows are found: of the key, or of the whole row of a bag."""
-    return f"hash({listed(table.key or table.names)})"
-
-
 def type_of(engine: Engine, column: Column) -> str:
     """A column's type in the engine's words; nothing but a type will do. Raises SchemaError."""
     try:
@@ -91,11 +64,6 @@ def type_of(engine: Engine, column: Column) -> str:
     except EngineError as error:
         hint = "give a type without constraints or defaults."
         raise SchemaError(f"{column.type!r} is no type", where=f"column {column.name}", hint=hint) from error
-
-
-def row_hash(table: TableDefinition, prefix: str = "") -> str:
-    """The hash by which a delivered row is told to be unchanged."""
-    return exact_hash(table.columns, prefix)
 
 
 def rehash_statement(table: TableDefinition) -> str:
@@ -175,11 +143,6 @@ def taken(frame: pa.Table, name: str, kind: str) -> str:
     if kind.upper().startswith("MAP") and is_text(frame[name].type):
         text = f"CAST({text} AS JSON)"
     return f"CAST({text} AS {kind})"
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether the engine reads an Arrow type as VARCHAR."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def drop_waiting(engine: Engine, table: TableDefinition) -> None:
@@ -272,84 +235,19 @@ def rename_file(engine: Engine, table: TableDefinition, old: int, new: int) -> N
     engine.execute(f"UPDATE {Incoming(table).waiting} SET _file = {new} WHERE _file = {old} AND _op < 0")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What one pass over the waiting rows tells; `least` and `greatest` are of the first key column."""
-
-    rows: int
-    keys: int
-    deletions: int
-    least: object
-    greatest: object
-    retractions: int
-    first_file: int | None
-    last_file: int | None
-
-    @property
-    def distinct(self) -> bool:
-        return self.keys == self.rows
-
-
-def facts_of(engine: Engine, table: TableDefinition) -> Facts:
-    """Look at the waiting rows; more than once only where that can tell more."""
-    waiting, first = Incoming(table).waiting, quote(table.key[0]) if table.key else "NULL"
-    looks = (
-        f"count(*), sum(_op)::BIGINT, min({first})::VARCHAR, max({first})::VARCHAR, min(_file), max(_file)"
-    )
-    rows, ops, least, greatest, old, new = engine.rows(f"SELECT {looks} FROM {waiting}")[0]
-    deletions = (rows - ops) // 2 if rows else 0
-    keys = distinct_keys(engine, table, rows) if table.key else rows
-    taken_back = f"SELECT count(*) FROM {waiting} WHERE _op < 0 AND _file IS NOT NULL"
-    retractions = engine.execute(taken_back) if deletions and old is not None else 0
-    return Facts(rows, keys, deletions, least, greatest, retractions, old, new)
-
-
-def distinct_keys(engine: Engine, table: TableDefinition, rows: int) -> int:
-    """How many of the waiting rows' keys differ; few are told apart here, which is quicker."""
-    if rows < 2:
-        return rows
-    source = f"FROM {Incoming(table).waiting}"
-    if rows <= FEW:
-        return len(set(engine.rows(f"SELECT {identity(table)} {source}")))
-    return engine.execute(f"SELECT count(DISTINCT {identity(table)}) {source}")
-
-
-def facts_of_frame(table: TableDefinition, frame: pa.Table, op: int, file_id: int | None) -> Facts | None:
-    """The same, where a frame is all that waits, without asking the engine.
-
-    None where its keys may be others once they are cast to the table's types, and of many rows.
-    """
-    given, types = {c.lower(): c for c in frame.column_names}, dict(table.columns)
-    keys = [frame[given[k.lower()]] for k in table.key]
-    if frame.num_rows > FEW or not all(as_given(k, types[n]) for k, n in zip(keys, table.key, strict=True)):
-        return None
-    rows = list(zip(*(k.to_pylist() for k in keys), strict=True)) or [(None,)] * frame.num_rows
-    first = [row[0] for row in rows] if table.key else []
-    least, greatest = (str(min(first)), str(max(first))) if first else (None, None)
-    count, gone = len(rows), len(rows) if op < 0 else 0
-    distinct = len(set(rows)) if table.key else count
-    taken_back = gone if file_id is not None else 0
-    return Facts(count, distinct, gone, least, greatest, taken_back, file_id, file_id)
-
-
-def as_given(values: pa.ChunkedArray, kind: str) -> bool:
-    """True where values are the same, and in the same order, in the table's type."""
-    if kind == "VARCHAR":
-        return is_text(values.type)
-    return kind in WHOLE and bool(pa.types.is_integer(values.type))
-
-
 def resolve(
     engine: Engine,
     table: TableDefinition,
     wanted: Collection[str],
     bulk_rows: int,
     known: Facts | None = None,
+    *,
+    small: bool = False,
 ) -> Intake:
     """Apply the waiting rows to the stored table; the change set is left in its plus and minus.
 
     `wanted` names the columns that models want of removed rows. At least
-    `bulk_rows` rows into an empty table are written straight, and say so.
+    `bulk_rows` rows into an empty table are written straight, and say so. `small` says that the table is.
     """
     waiting, target = Incoming(table).waiting, stored(table.stored)
     facts = known or facts_of(engine, table)
@@ -358,7 +256,7 @@ def resolve(
         fill(engine, table)
         return Intake(TableRun(table.name, facts.rows, 0), bulk=True)
     if table.key:
-        removed, added = keyed(engine, table, facts, wanted)
+        removed, added = keyed.resolve(engine, table, facts, wanted, small=small)
     else:
         removed, added = bag(engine, table, facts)
     if removed:
@@ -379,82 +277,6 @@ def fill(engine: Engine, table: TableDefinition) -> None:
     rows = new_rows(table, f"FROM {waiting} AS l", fresh_identity("ORDER BY l._seq"))
     engine.execute(f"INSERT INTO {stored(table.stored)} ({cols}) {rows}")
     engine.execute(f"DROP TABLE {waiting}")
-
-
-def new_rows(table: TableDefinition, source: str, rid: str) -> str:
-    """Waiting rows `l` as stored rows."""
-    names = listed(table.names, "l.")
-    key = f"hash({listed(table.key or table.names, 'l.')})"
-    hidden = f"{rid} AS _rid, {key} AS _k, {row_hash(table, 'l.')} AS _h, {batch()}, l._file, l._line"
-    return f"SELECT {names}, {hidden} {source}"
-
-
-def keyed(engine: Engine, table: TableDefinition, facts: Facts, wanted: Collection[str]) -> tuple[int, int]:
-    """The batch's last row per key against the stored row of that key; (removed, added).
-
-    Whether a row really changed is told by `_h`, the hash of the whole row, so
-    that no other column of an old row is read unless a model wants it.
-    """
-    at = Incoming(table)
-    last, known = at.waiting, at.part("known")
-    if not facts.distinct:
-        last = at.part("last")
-        by = f"PARTITION BY {listed(table.key)} ORDER BY _seq DESC"
-        engine.execute(make(last, f"SELECT * FROM {at.waiting} QUALIFY row_number() OVER ({by}) = 1"))
-        if facts.first_file != facts.last_file:
-            superseded.note_waiting(engine, table, at.waiting, last)
-    found = 0
-    if not table.append_only and not all_new(engine, table, facts):
-        found = engine.execute(make(known, lookup(table, last, wanted)))
-    if not found:
-        fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_identity("ORDER BY l._seq"))
-        return 0, engine.execute(make(plus(table.stored), fresh))
-    hashed = f"(SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last})"
-    match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
-    changed = "l._op > 0 AND (t._rid IS NULL OR t._h <> l._h)"
-    joined = f"FROM {hashed} AS l LEFT JOIN {known} AS t ON {match} WHERE {changed}"
-    rid = f"coalesce(t._rid, {fresh_identity('ORDER BY l._seq')})"
-    added = engine.execute(make(plus(table.stored), new_rows(table, joined, rid)))
-    old = f"SELECT t.* FROM {known} AS t JOIN {hashed} AS l ON {match} WHERE l._op < 0 OR t._h <> l._h"
-    removed = engine.execute(make(minus(table.stored), old))
-    retracted = facts.retractions > 0
-    if removed:
-        superseded.note_changed(engine, table, at.waiting, retracted=retracted)
-    if found > removed:
-        pairs = f"{hashed} AS l JOIN {known} AS t ON {match}"
-        superseded.note_unchanged(engine, table, pairs, at.waiting, retracted=retracted)
-    return removed, added
-
-
-def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
-    """True where no stored key lies in the batch's range.
-
-    Keys that grow with time are told apart by zone maps alone.
-    """
-    kind = dict(table.columns)[table.key[0]]
-    if kind not in RANGED or facts.least is None:
-        return False
-    key = quote(table.key[0])
-    bounds = f"CAST(? AS {kind}) AND CAST(? AS {kind})"
-    inside = f"SELECT 1 FROM {stored(table.stored)} WHERE {key} BETWEEN {bounds} LIMIT 1"
-    return not engine.rows(inside, [facts.least, facts.greatest])
-
-
-def removed_list(table: TableDefinition, wanted: Collection[str]) -> str:
-    """The columns kept of removed rows: key and identity, and what models want."""
-    lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
-    kept = [n for n in table.names if n.lower() in lowered]
-    return f"{listed([*kept, '_rid', '_k', '_h', '_file'])}, {table.place} AS _row"
-
-
-def lookup(table: TableDefinition, last: str, wanted: Collection[str]) -> str:
-    """The stored rows of the batch's keys, by hash.
-
-    Scanning 8 bytes a row against a Bloom filter of the batch costs a fifth of
-    comparing text keys; rows of another key with the same hash fall out later.
-    """
-    keys = f"SELECT {identity(table)} FROM {last}"
-    return f"SELECT {removed_list(table, wanted)} FROM {stored(table.stored)} WHERE _k IN ({keys})"
 
 
 def bag(engine: Engine, table: TableDefinition, facts: Facts) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from strandline.schema import TableRun
 from strandline.warehouse import intake
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.numbers import first_number
+from strandline.warehouse.waiting import Incoming, new_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +39,7 @@ def write(
         return 0
     frame, rows = intake.incoming(table, frame, file_id=file_id, lines=lines)
     rid = f"({first_number(BATCH_NUMBER)} + {before + 1} + l._order)"
-    new = intake.new_rows(table, f"FROM ({rows}) AS l", rid)
+    new = new_rows(table, f"FROM ({rows}) AS l", rid)
     cols = f"{listed(table.names)}, {intake.HIDDEN_COLUMNS}"
     try:
         return engine.load(frame, f"INSERT INTO {stored(table.stored)} ({cols}) {new}")
@@ -52,7 +53,7 @@ def take_back(engine: Engine, table: TableDefinition, seq: int) -> None:
     since, cols = f"_rid > {first_number(BATCH_NUMBER)}", listed(table.names)
     order = f"{first_number(f'{seq}::BIGINT')} + _rid - {first_number(BATCH_NUMBER)}"
     engine.execute(
-        f"INSERT INTO {intake.Incoming(table).waiting} SELECT {cols}, 1, {order}, _file, _line "
+        f"INSERT INTO {Incoming(table).waiting} SELECT {cols}, 1, {order}, _file, _line "
         f"FROM {stored(table.stored)} WHERE {since}"
     )
     engine.execute(f"DELETE FROM {stored(table.stored)} WHERE {since}")

@@ -36,20 +36,19 @@ def note_changed(engine: Engine, table: TableDefinition, waiting: str, *, retrac
 
 
 def note_unchanged(
-    engine: Engine, table: TableDefinition, pairs: str, waiting: str, *, retracted: bool
+    engine: Engine, table: TableDefinition, pairs: str, owner: str, waiting: str, *, retracted: bool
 ) -> None:
-    """Files that bring a stored row of another owner again.
+    """Files that bring a stored row of another `owner` again: the pairs whose `_op` is 0.
 
     Where the owner is replaced by a version without the row, the file is its owner from now on.
     """
-    unchanged = "l._op > 0 AND t._h = l._h AND l._file <> t._file"
-    engine.execute(f"INSERT INTO {NOTED} SELECT l._file, t._k FROM {pairs} WHERE {unchanged}")
+    engine.execute(f"INSERT INTO {NOTED} SELECT _file, _k FROM {pairs} WHERE _op = 0")
     if retracted:
-        given_up = f"{unchanged} AND t._file IN ({retracted_files(waiting)})"
-        rows = f"SELECT t._row, l._file, l._line FROM {pairs} WHERE {given_up}"
-        owner = "_file = o._file, _line = o._line"
+        given_up = f"_op = 0 AND {owner} IN ({retracted_files(waiting)})"
+        rows = f"SELECT _row, _file, _line FROM {pairs} WHERE {given_up}"
+        theirs = "_file = o._file, _line = o._line"
         there = f"s.{table.place} = o._row"
-        engine.execute(f"UPDATE {stored(table.stored)} AS s SET {owner} FROM ({rows}) AS o WHERE {there}")
+        engine.execute(f"UPDATE {stored(table.stored)} AS s SET {theirs} FROM ({rows}) AS o WHERE {there}")
 
 
 def retracted_files(waiting: str) -> str:
