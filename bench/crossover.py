@@ -30,7 +30,7 @@ from picture import picture
 
 import strandline as sl
 from strandline.warehouse.batches import SMALL_TABLE
-from strandline.warehouse.intake import FEW
+from strandline.warehouse.waiting import FEW
 
 if TYPE_CHECKING:
     import pyarrow as pa

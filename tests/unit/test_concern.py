@@ -99,12 +99,17 @@ def test_deletions_and_new_rows_concern_everybody(wh: sl.Warehouse) -> None:
     assert wh.read("m")["n"].to_list() == [12]
 
 
-def test_plain_models_are_made_anew_for_what_they_read_alone(wh: sl.Warehouse) -> None:
+def test_plain_models_are_made_anew_for_what_they_read_alone(
+    wh: sl.Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wh.create_model("m", "SELECT g, count(*) AS n, sum(v) AS total FROM t GROUP BY g")
     with wh.engine.transaction():
         keeping.refresh_plain(wh.engine, wh.held, wh.held.model("m"), Change(), "to see")
     wh.apply("t", [row(i) for i in range(100, 6_000)])
     wh.refresh()
     assert wh.explain("m").plain
+    monkeypatch.setattr(concern, "LOOK", 0)
     assert taken(changed(wh, row(3, note="new"))) == {}
     assert taken(changed(wh, row(3, note="old"), row(4, v=40.0))) == {"m": 4}
+    monkeypatch.setattr(concern, "LOOK", 60.0)  # a look would take longer than the table
+    assert taken(changed(wh, row(3, note="older"))) == {"m": 2}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WORTH_LOOKING = 1_000
 """Changed rows of a model from which on those above it look; of a source table all are looked at."""
+LOOK = 0.003
+"""Seconds that a look takes. The making of plain tables that takes no longer is not spared by one."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 
 from strandline.compiler import Plan
 from strandline.compiler.relations import quote
@@ -60,8 +61,14 @@ def refresh(
     engine: Engine, held: Holdings, model: ModelDefinition, change: maintain.Change
 ) -> ModelRun | None:
     """Bring a model up to date; None where nothing that concerns it has changed."""
-    with concern.concerning(engine, held, model, change):
+    with concern.concerning(engine, held, model, change) if spares(engine, held, model) else nullcontext():
         return refresh_concerned(engine, held, model, change)
+
+
+def spares(engine: Engine, held: Holdings, model: ModelDefinition) -> bool:
+    """Whether a look that may find a refresh needless takes less time than the refresh."""
+    made = [model, *(held.models[n.lower()] for n in held.above(model.name))] if model.plain else []
+    return not made or sum(known_of(engine, held, m).plainly() for m in made) > concern.LOOK
 
 
 def refresh_concerned(
