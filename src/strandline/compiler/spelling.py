@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from strandline.compiler.arrays import listed_above
 from strandline.compiler.json_groups import spelled_aggregate
 from strandline.compiler.made_rows import rows_unnested
 from strandline.compiler.trees import find_all, has
@@ -21,6 +22,7 @@ def spelled(tree: exp.Query) -> exp.Query:
     """The query with such FROM items of every SELECT rewritten, in place."""
     for grouping in find_all(tree, exp.GroupingId):
         grouping.replace(exp.Grouping(expressions=grouping.expressions))
+    listed_above(tree)
     for call in find_all(tree, exp.Anonymous):
         series = as_list(call)
         if series is not None:

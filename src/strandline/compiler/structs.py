@@ -104,6 +104,8 @@ def kind_of(expr: exp.Expr, select: exp.Select, catalog: Catalog) -> Kind | None
             return element(kind_of(expr.this, select, catalog))
         case exp.ArrayAgg():
             return listed(kind_of(expr.this, select, catalog))
+        case exp.Anonymous() if expr.name.lower() == "map_entries" and expr.expressions:
+            return entries(kind_of(expr.expressions[0], select, catalog))
         case exp.Array() if expr.expressions:
             return listed(kind_of(expr.expressions[0], select, catalog))
     return None
@@ -127,6 +129,15 @@ def kind_of_field(kind: Kind | None, name: str) -> Kind | None:
 
 def listed(kind: Kind | None) -> Kind | None:
     return Kind(this=exp.DType.ARRAY, expressions=[kind.copy()], nested=True) if kind is not None else None
+
+
+def entries(kind: Kind | None) -> Kind | None:
+    """The type of `map_entries(m)`, by that of the map."""
+    if kind is None or kind.this != exp.DType.MAP or len(kind.expressions) != 2:
+        return None
+    pairs = zip(("key", "value"), kind.expressions, strict=True)
+    fields = [exp.ColumnDef(this=exp.to_identifier(n, quoted=True), kind=k.copy()) for n, k in pairs]
+    return listed(Kind(this=exp.DType.STRUCT, expressions=fields, nested=True))
 
 
 def element(kind: Kind | None) -> Kind | None:
