@@ -70,8 +70,10 @@ def open_warehouse(
     _refuse_twice(name)
     settings = {"read_only": read_only, "threads": threads, "memory_limit": memory_limit}
     engine = _connect(name, settings, patience)
-    if read_only or not local.is_file(name):
-        return Warehouse(engine, read_only=read_only)
+    if read_only:
+        return _reading(engine, name)
+    if not local.is_file(name):
+        return Warehouse(engine)
     local.announce(name, role)
     serving = contextlib.ExitStack()
     warehouse = Warehouse(engine, on_close=serving.close)
@@ -411,6 +413,18 @@ def _weakly(method: Handler, path: str) -> Handler:
         return bound(wh, args)
 
     return handle
+
+
+def _reading(engine: DuckDB, path: str) -> Warehouse:
+    """A warehouse that is only read, and so has to be one already."""
+    from strandline.warehouse import Warehouse
+
+    if not engine.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'strandline'"):
+        engine.close()
+        raise EngineError(
+            "this database is no warehouse", where=path, hint="open it once for writing, or correct the path."
+        )
+    return Warehouse(engine, read_only=True)
 
 
 def _refuse_twice(path: str) -> None:

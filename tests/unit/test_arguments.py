@@ -120,3 +120,22 @@ def test_a_missing_argument_is_pythons_own_error() -> None:
 def test_a_sample_is_a_share(sample: float) -> None:
     with pytest.raises(sl.UsageError, match="not a share"):
         made().verify("m", sample)
+
+
+def test_a_name_that_cannot_be_written_down_is_refused() -> None:
+    with sl.open(":memory:") as wh:
+        for call in (lambda: wh.create_table("\ud800", "a INTEGER"), lambda: wh.sql("SELECT '\ud800'")):
+            with pytest.raises(sl.UsageError, match="not a string"):
+                call()
+
+
+def test_tables_and_models_are_told_apart() -> None:
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", "a INTEGER")
+        wh.create_model("m", "SELECT a FROM t")
+        with pytest.raises(sl.UsageError, match=r"'m' is a model.*drop_model\(\)"):
+            wh.drop_table("m")
+        with pytest.raises(sl.StrandlineError, match="no model 't' Next: it is a table"):
+            wh.drop_model("t")
+        with pytest.raises(sl.StrandlineError, match="full, incremental, keyed, partition"):
+            wh.create_model("x", "SELECT a FROM t", strategy="zzz")

@@ -19,6 +19,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -391,3 +392,13 @@ def test_a_holder_without_a_note_is_named_by_its_number(tmp_path: Path) -> None:
         with pytest.raises(LockedError, match=f"the warehouse is held by process {reading.pid} Next"):
             sl.open(path)
         reading.communicate(b"\n")
+
+
+def test_reading_a_database_that_is_no_warehouse(tmp_path: Path) -> None:
+    path = tmp_path / "plain.duckdb"
+    with duckdb.connect(path) as plain:
+        plain.execute("CREATE TABLE t (a INTEGER)")
+    with pytest.raises(EngineError, match="this database is no warehouse"):
+        sl.open(path, read_only=True)
+    with sl.open(path) as made:
+        assert made.tables() == {}

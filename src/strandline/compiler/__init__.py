@@ -131,7 +131,8 @@ def force(plan: Plan, strategy: str | None) -> Plan:
         return recompute_plan(plan, "the model's settings ask for it")
     if strategy not in FORCED:
         raise ConfigurationError(
-            f"strategy {strategy!r} cannot be chosen", hint=nearest(strategy, [*FORCED, "full", "auto"])
+            f"strategy {strategy!r} cannot be chosen",
+            hint=nearest(strategy, [*FORCED, "full", "incremental"]),
         )
     why = "the model's settings ask for it"
     chosen, replaced = FORCED[strategy]

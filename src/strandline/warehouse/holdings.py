@@ -39,7 +39,7 @@ class Holdings:
         if table is not None:
             return table
         if name.lower() in self.models:
-            hint = "apply changes to the tables it reads."
+            hint = "apply changes to the tables it reads; create_model() and drop_model() are for models."
             raise UsageError(f"{name!r} is a model; only tables take changes", hint=hint)
         known = [t.name for t in self.tables.values()]
         raise UnknownNameError(f"there is no table {name!r}", hint=nearest(name, known))
@@ -48,8 +48,9 @@ class Holdings:
         """A model. Raises UnknownNameError."""
         model = self.models.get(name.lower())
         if model is None:
-            known = [m.name for m in self.models.values()]
-            raise UnknownNameError(f"there is no model {name!r}", hint=nearest(name, known))
+            hint = nearest(name, [m.name for m in self.models.values()])
+            hint = "it is a table." if name.lower() in self.tables else hint
+            raise UnknownNameError(f"there is no model {name!r}", hint=hint)
         return model
 
     def spelled(self, name: str) -> str | None:
