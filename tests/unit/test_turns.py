@@ -100,3 +100,21 @@ def test_a_closed_warehouse_says_so() -> None:
     with pytest.raises(EngineError, match="the warehouse is closed"):
         wh.apply("t", [{"id": 1, "v": 1}])
     wh.close()
+
+
+def test_a_reader_follows_what_is_defined_meanwhile(wh: Warehouse) -> None:
+    wh.apply("t", [{"id": 1, "v": 5}, {"id": 2, "v": 6}])
+    wh.refresh()
+    reader = wh.reader()
+    assert reader.verify("s").ok
+    wh.create_model("s", "SELECT min(v) AS s FROM t")
+    assert reader.verify("s").ok
+    wh.create_model("above", "SELECT s + 1 AS more FROM s")
+    wh.add_columns("t", [sl.Column("w", "INTEGER")])
+    assert reader.models() == wh.models()
+    assert reader.tables() == wh.tables()
+    assert reader.explain("above").model == "above"
+    assert reader.read("above").rows() == [(6,)]
+    wh.drop_model("above")
+    with pytest.raises(sl.StrandlineError, match="there is no model 'above'"):
+        reader.verify("above")

@@ -12,7 +12,7 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.compiler.unknown import UNTOLD
 from strandline.engines.base import Engine
-from strandline.errors import CompileError, EngineError, StrandlineError, UnknownNameError
+from strandline.errors import CompileError, EngineError, UnknownNameError
 from strandline.functions import ModelFunction, model_function
 from strandline.record import query, statements
 from strandline.schema import BatchKind, Column, FileRecord, Parity, Run, Schema, utc_now
@@ -96,8 +96,15 @@ class Warehouse:
         self.engine.checkpoint()
 
     def _load(self) -> None:
-        self.held = Holdings(self.engine, self._functions)
+        self._held = Holdings(self.engine, self._functions)
         self._batch_seq = self.engine.execute(query("last_batch"))
+
+    @property
+    def held(self) -> Holdings:
+        """Definitions and plans; a reader's follow those of the writer."""
+        if self.read_only and self._held.outdated(self.engine):
+            self._load()
+        return self._held
 
     # ── tables ──────────────────────────────────────────────────────────────
 
@@ -377,10 +384,7 @@ class Warehouse:
 
     @contextlib.contextmanager
     def batch(self, kind: BatchKind = "incremental") -> Iterator[OpenBatch]:
-        """Changes, files, rejects and positions of one batch: committed together, or not at all.
-
-        Inside it, changes come by its own `apply`; nothing else may be changed.
-        """
+        """What one batch's own `apply` and its like take in, and nothing else: all in one commit, or not."""
         self.turn.may_change("begin a batch")
         self._renew()
         b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
@@ -410,13 +414,9 @@ class Warehouse:
                 remaking.make_again(self.engine, self.held, names)
 
     def _flush(self) -> None:
-        """Changes that wait are applied before definitions change."""
         if self.inbox.tables:
-            try:
+            with batches.first():
                 self.refresh()
-            except StrandlineError as error:
-                error.hint = "changes that wait come first: correct or delete these rows, or drop the model."
-                raise
 
     # ── reading ─────────────────────────────────────────────────────────────
 

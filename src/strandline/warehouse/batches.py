@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from strandline.compiler.text import beside
 from strandline.engines.base import Engine
-from strandline.errors import UsageError
+from strandline.errors import StrandlineError, UsageError
 from strandline.record import insertion, query
 from strandline.schema import (
     Batch,
@@ -180,6 +180,16 @@ class OpenBatch:
 def naive(moment: datetime) -> datetime:
     """UTC without the zone: how the record stores time."""
     return moment.replace(tzinfo=None)
+
+
+@contextlib.contextmanager
+def first() -> Iterator[None]:
+    """Changes that wait are applied before definitions change; where that fails, it is said."""
+    try:
+        yield
+    except StrandlineError as error:
+        error.hint = "changes that wait come first: correct or delete these rows, or drop the model."
+        raise
 
 
 def end(b: OpenBatch) -> Run:

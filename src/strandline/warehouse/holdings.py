@@ -21,15 +21,21 @@ class Holdings:
 
     def __init__(self, engine: Engine, functions: Mapping[str, ModelFunction]) -> None:
         self._functions = functions
-        self.tables = {n.lower(): definitions.table_from_json(d) for n, d in engine.rows(query("tables"))}
+        self._recorded = recorded(engine)
+        tables, models = self._recorded
+        self.tables = {n.lower(): definitions.table_from_json(d) for n, d in tables}
         self.models: dict[str, ModelDefinition] = {}
         self.sql: dict[str, str] = {}
         self.programs = maintain.Programs()
         self.costs = costs.Costs()
         self._plans: dict[str, Plan] = {}
-        for name, sql, definition in engine.rows(query("models")):
+        for name, sql, definition in models:
             self.models[name.lower()] = definitions.model_from_json(definition)
             self.sql[name.lower()] = sql
+
+    def outdated(self, engine: Engine) -> bool:
+        """Whether the record has other definitions than those that were read from it."""
+        return recorded(engine) != self._recorded
 
     # ── by name ─────────────────────────────────────────────────────────────
 
@@ -228,3 +234,8 @@ class Holdings:
         wanted |= {n for m in readers if (r := self.partly_read(m, table.stored)) for n, _ in r.columns}
         calls = [python_models.removed_columns(m, table.names) for m in followed if m.function is not None]
         return frozenset(wanted.union(*calls))
+
+
+def recorded(engine: Engine) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The record's tables and models."""
+    return engine.rows(query("tables")), engine.rows(query("models"))
