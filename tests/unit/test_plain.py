@@ -254,7 +254,7 @@ def test_settings_that_need_the_state_keep_it(tmp_path: Path) -> None:
         assert plain_models(wh) == {"free"}
         assert wh.verify("free").ok
         assert wh.verify("kept").ok
-        wh.apply("t", deletes=[{"id": i} for i in range(18_000)])
+        wh.apply("t", deletes=[{"id": i} for i in range(19_500)])
         run = wh.refresh()
-        assert "reads just 2,000 rows by now: its state was built again" in run.model("free").reason
+        assert "reads just 500 rows by now: its state was built again" in run.model("free").reason
         assert plain_models(wh) == set()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from strandline.warehouse.definitions import ModelDefinition
     from strandline.warehouse.maintain import Change
 
-SMALL = 5_000
-"""A model over fewer rows than this is always refreshed: either way takes no time."""
+SMALL = 1_000
+"""A model over fewer rows than this is always refreshed: it is being tried out, and shows how it is kept."""
 SHARE_UNSEEN = 0.25
 """The share of changed rows from which on filling is taken to be cheaper, before any refresh was seen."""
 MARGIN = 1.1
