@@ -18,6 +18,11 @@ READ: dict[str, tuple[pa.Array, str, list[Any]]] = {
     "half floats": (pa.array(np.array([1.5], dtype=np.float16)), "DOUBLE", [1.5]),
     "lists of them": (pa.array([[np.float16(1.5)]], pa.list_(pa.float16(), 1)), "DOUBLE[]", [[1.5]]),
     "wide decimals": (pa.array([Decimal("1.25")], pa.decimal256(60, 2)), "DECIMAL(9,2)", [Decimal("1.25")]),
+    "wide ones of many places": (
+        pa.array([Decimal("123456789.5")], pa.decimal256(76, 38)),
+        "DECIMAL(18,2)",
+        [Decimal("123456789.50")],
+    ),
     "finer ones": (pa.array([Decimal("1e-40")], pa.decimal256(60, 40)), "DOUBLE", [1e-40]),
     "zoned nanoseconds": (
         pa.array([5_000, None], pa.timestamp("ns", "Asia/Tokyo")),
@@ -29,6 +34,22 @@ READ: dict[str, tuple[pa.Array, str, list[Any]]] = {
         "STRUCT(a TIMESTAMP)",
         [{"a": dt.datetime.fromisoformat("1970-01-01 00:00:05")}, None],
     ),
+    "zoned nanoseconds in lists": (
+        pa.array([[5_001]], pa.list_(pa.timestamp("ns", "UTC"))),
+        "TIMESTAMP[]",
+        [[dt.datetime.fromisoformat("1970-01-01 00:00:00.000005")]],
+    ),
+    "zoned nanoseconds in dictionaries": (
+        pa.array([5_001], pa.timestamp("ns", "UTC")).dictionary_encode(),
+        "TIMESTAMP",
+        [dt.datetime.fromisoformat("1970-01-01 00:00:00.000005")],
+    ),
+    "runs of seconds": (
+        pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array([5], pa.timestamp("s"))),
+        "TIMESTAMP",
+        [dt.datetime.fromisoformat("1970-01-01 00:00:05")] * 2,
+    ),
+    "list views": (pa.array([[1, 2], None, [3]], pa.list_view(pa.int64())), "BIGINT[]", [[1, 2], None, [3]]),
     "a map as long text": (pa.array(['{"a": 1}'], pa.large_string()), "MAP(VARCHAR, INTEGER)", [{"a": 1}]),
 }
 
@@ -49,6 +70,9 @@ FAR_AWAY: list[pa.Array] = [
     pa.array([FAR], MILLISECONDS),
     pa.array([[FAR]], pa.list_(SECONDS)),
     pa.array([[FAR]], pa.large_list(SECONDS)),
+    pa.array([[FAR]], pa.list_view(SECONDS)),
+    pa.array([[FAR]], pa.large_list_view(SECONDS)),
+    pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array([FAR], SECONDS)),
     pa.array([{"a": FAR}], pa.struct([("a", SECONDS)])),
     pa.array([[("a", FAR)]], pa.map_(pa.string(), SECONDS)),
     pa.array([FAR], SECONDS).dictionary_encode(),

@@ -81,3 +81,18 @@ def test_columns_may_begin_like_those_of_old_rows(small: bool, monkeypatch: pyte
             (8, 2, 2, 1),
         ]
         assert all(p.ok for p in wh.verify_all())
+
+
+def test_many_rows_of_new_and_known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many rows it is asked first whether any key is known, and the pairs do not stay."""
+    monkeypatch.setattr("strandline.warehouse.keyed.FEW", 0)
+    with sl.open(":memory:") as wh:
+        wh.create_table("t", "k VARCHAR, v INTEGER", key="k")
+        wh.create_model("m", "SELECT v % 2 AS odd, count(*) AS n, sum(v) AS total FROM t GROUP BY 1")
+        for keys, changed in (("adgj", (4, 0)), ("be", (2, 0)), ("abcz", (3, 1)), ("ab", (2, 2))):
+            wh.apply("t", [{"k": k, "v": ord(k) + len(keys)} for k in keys])
+            run = wh.refresh()
+            assert [(t.inserted, t.deleted) for t in run.tables] == [changed]
+            assert wh.verify("m").ok
+        left = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '%pairs'"
+        assert wh.engine.rows(left) == [(0,)]

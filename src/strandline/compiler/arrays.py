@@ -9,13 +9,15 @@ from strandline.compiler.trees import find_all, has
 
 BEYOND = ("group", "having", "distinct", "qualify", "limit", "offset")
 """Clauses that make other rows of those in FROM, or fewer."""
+TITLE = "strandline_item"
+"""What an output without a name is called: ORDER BY would take a name that a column has for the output."""
 
 
 def listed_above(tree: exp.Expr) -> None:
     """Such an `ARRAY(query)` becomes `coalesce((SELECT list(q.x) FROM (query) AS q), [])`, in place."""
     for array in find_all(tree, exp.Array):
         query = array.expressions[0] if len(array.expressions) == 1 else None
-        if isinstance(query, exp.Query) and (title := title_of(query)) and not is_plain(query):
+        if isinstance(query, exp.Query) and not is_plain(query) and (title := title_of(query)):
             rows = exp.Subquery(this=query.copy(), alias=exp.TableAlias(this=exp.to_identifier("listed")))
             value = exp.ArrayAgg(this=exp.column(exp.to_identifier(title, quoted=True), table="listed"))
             above = exp.Subquery(this=exp.Select(expressions=[value]).from_(rows))
@@ -32,7 +34,7 @@ def title_of(query: exp.Query) -> str:
     if output.is_star:
         return ""
     if not isinstance(output, (exp.Alias, exp.Column)) and isinstance(query, exp.Select):
-        query.set("expressions", [exp.alias_(output, "item")])
+        query.set("expressions", [exp.alias_(output, TITLE)])
     return query.selects[0].alias_or_name
 
 

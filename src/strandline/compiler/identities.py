@@ -22,7 +22,7 @@ def tie_breakers(select: exp.Select, catalog: Catalog) -> list[exp.Expr]:
     group = select.args.get("group")
     if group is None:
         return row_identity(select, catalog)
-    keys = [e for item in group.expressions for e in within(item) or [item]]
+    keys = [e for item in group.expressions for e in (within(item) if isinstance(item, SETS) else [item])]
     return [*dict.fromkeys(keys), *set_of(group)]
 
 

@@ -6,8 +6,6 @@ import pyarrow as pa
 
 from strandline.errors import InputError
 
-WIDEST = 38
-"""Digits of the engine's widest DECIMAL."""
 COARSE = ("s", "ms")
 
 
@@ -26,6 +24,10 @@ def known(table: pa.Table, where: str) -> pa.Table:
 
 def cast(values: pa.ChunkedArray, kind: pa.DataType, name: str, where: str) -> pa.ChunkedArray:
     try:
+        if pa.types.is_run_end_encoded(values.type):
+            import pyarrow.compute as pc
+
+            values = pc.run_end_decode(values)
         # beyond microseconds the engine's own types round as well
         return values.cast(kind, safe=not is_fine(values.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -38,7 +40,12 @@ def cast(values: pa.ChunkedArray, kind: pa.DataType, name: str, where: str) -> p
 
 
 def is_fine(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) and kind.unit == "ns")
+    """Whether there are nanoseconds anywhere in a type."""
+    if pa.types.is_timestamp(kind):
+        return bool(kind.unit == "ns")
+    if pa.types.is_dictionary(kind):
+        return is_fine(kind.value_type)
+    return any(is_fine(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def nearest(kind: pa.DataType) -> pa.DataType:
@@ -46,9 +53,18 @@ def nearest(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(kind):
         return pa.float32()
     if pa.types.is_decimal256(kind):
-        return pa.decimal128(WIDEST, kind.scale) if 0 <= kind.scale <= WIDEST else pa.string()
+        return pa.string()  # the engine casts it to what the column is
     if pa.types.is_timestamp(kind) and (kind.unit in COARSE or (kind.tz and is_fine(kind))):
         return pa.timestamp("us", kind.tz)
+    if pa.types.is_run_end_encoded(kind):
+        return nearest(kind.value_type)
+    if pa.types.is_dictionary(kind) and nearest(kind.value_type) != kind.value_type:
+        return nearest(kind.value_type)
+    return nested(kind)
+
+
+def nested(kind: pa.DataType) -> pa.DataType:
+    """The same of what a type is made of."""
     if pa.types.is_struct(kind):
         return pa.struct([inside(kind.field(i)) for i in range(kind.num_fields)])
     if pa.types.is_map(kind):
@@ -59,8 +75,10 @@ def nearest(kind: pa.DataType) -> pa.DataType:
         return pa.list_(inside(kind.value_field))
     if pa.types.is_large_list(kind):
         return pa.large_list(inside(kind.value_field))
-    if pa.types.is_dictionary(kind) and nearest(kind.value_type) != kind.value_type:
-        return nearest(kind.value_type)
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        # Arrow has no cast to it, so it is refused: its cast to plain lists loses rows
+        element = inside(kind.value_field)
+        return kind if element == kind.value_field else pa.large_list_view(element)
     return kind
 
 

@@ -17,7 +17,7 @@ from strandline.engines.base import Engine
 from strandline.warehouse import superseded
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.numbers import fresh_identity
-from strandline.warehouse.waiting import Facts, Incoming, identity, new_rows, row_hash
+from strandline.warehouse.waiting import FEW, Facts, Incoming, identity, new_rows, row_hash
 
 RANGED = frozenset({"VARCHAR", "INTEGER", "BIGINT", "SMALLINT", "DATE", "TIMESTAMP"})
 """Key types whose ranges are compared by zone maps."""
@@ -32,7 +32,11 @@ def resolve(
     """
     at = Incoming(table)
     last = last_rows(engine, table, facts)
-    if table.append_only or all_new(engine, table, facts):
+    if (
+        table.append_only
+        or all_new(engine, table, facts)
+        or (facts.rows > FEW and unknown(engine, table, last))
+    ):
         fresh = new_rows(table, f"FROM {last} AS l WHERE l._op > 0", fresh_identity("ORDER BY l._seq"))
         return 0, engine.execute(make(plus(table.stored), fresh))
     pairs, kept = at.part("pairs"), kept_columns(table, wanted)
@@ -47,6 +51,8 @@ def resolve(
     if from_files:
         owner = quote(old(table, "_file"))
         superseded.note_unchanged(engine, table, pairs, owner, at.waiting, retracted=retracted)
+    if facts.rows > FEW:
+        engine.execute(f"DROP TABLE {pairs}")
     return removed, added
 
 
@@ -76,6 +82,15 @@ def all_new(engine: Engine, table: TableDefinition, facts: Facts) -> bool:
     return not engine.rows(inside, [facts.least, facts.greatest])
 
 
+def unknown(engine: Engine, table: TableDefinition, last: str) -> bool:
+    """True where no stored row has a key of the batch's, or one of the same hash.
+
+    Of many rows, for putting them side by side with nothing would copy them once more.
+    """
+    found = f"SELECT 1 FROM {stored(table.stored)} WHERE _k IN (SELECT {identity(table)} FROM {last}) LIMIT 1"
+    return not engine.rows(found)
+
+
 def kept_columns(table: TableDefinition, wanted: Collection[str]) -> list[str]:
     """The columns kept of removed rows: the key, and what models want."""
     lowered = {w.lower() for w in wanted} | {k.lower() for k in table.key}
@@ -91,7 +106,7 @@ def old(table: TableDefinition, name: str) -> str:
 def paired(table: TableDefinition, last: str, kept: list[str], *, from_files: bool, small: bool) -> str:
     """Rows of the batch that change something, beside the stored row of their key where there is one.
 
-    Where a change takes nothing but the file that a row is owned by, `_op` is 0.
+    `_op` is 0 where a file brings an unchanged row that another one owns.
     """
     hashed = f"SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last}"
     match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
