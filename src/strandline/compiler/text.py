@@ -97,6 +97,11 @@ def same(keys: Sequence[str], left: str, right: str, right_prefix: str = "") -> 
     return " AND ".join(terms) or "TRUE"
 
 
+def equal(keys: Sequence[str], left: str, right: str) -> str:
+    """Equality of key columns of two relations, none of which is NULL."""
+    return " AND ".join(f"{left}.{quote(k)} = {right}.{quote(k)}" for k in keys)
+
+
 def batch() -> str:
     """The column that tells which batch wrote a row."""
     return f"{BATCH_NUMBER} AS {quote(BATCH)}"

@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from strandline.compiler.names import HIDDEN
 from strandline.compiler.relations import quote
-from strandline.compiler.text import batch, listed, make, minus, plus, same, stored
+from strandline.compiler.text import batch, equal, listed, make, minus, plus, stored
 from strandline.engines.base import Engine
 from strandline.warehouse import superseded
 from strandline.warehouse.definitions import TableDefinition
@@ -109,7 +109,7 @@ def paired(table: TableDefinition, last: str, kept: list[str], *, from_files: bo
     `_op` is 0 where a file brings an unchanged row that another one owns.
     """
     hashed = f"SELECT *, {identity(table)} AS _k, {row_hash(table)} AS _h FROM {last}"
-    match = f"t._k = l._k AND {same(table.key, 't', 'l').replace('IS NOT DISTINCT FROM', '=')}"
+    match = f"t._k = l._k AND {equal(table.key, 't', 'l')}"
     really = "CASE WHEN l._op > 0 THEN t._rid IS NULL OR t._h <> l._h ELSE t._rid IS NOT NULL END"
     was = ", ".join(f"t.{quote(n)} AS {quote(old(table, n))}" for n in (*kept, "_h", "_file"))
     cols = f"{listed(table.names, 'l.')}, l._seq, l._file, l._line, l._k, l._h, {was}, t._rid, t._row"

@@ -8,7 +8,7 @@ key, the newest of those files is read again, and its row stands. Keys that are 
 
 from __future__ import annotations
 
-from strandline.compiler.text import listed, make, minus, same, scratch, stored
+from strandline.compiler.text import equal, listed, make, minus, same, scratch, stored
 from strandline.engines.base import Engine
 from strandline.record import query
 from strandline.warehouse.definitions import TableDefinition
@@ -20,7 +20,7 @@ NOTED = "strandline.superseded (file_id, key_hash)"
 def note_waiting(engine: Engine, table: TableDefinition, waiting: str, last: str) -> None:
     """Rows of the batch that are followed by another file's row of their key."""
     key = f"hash({listed(table.key, 'w.')})"
-    other = f"{same(table.key, 'w', 'l').replace('IS NOT DISTINCT FROM', '=')} AND w._file <> l._file"
+    other = f"{equal(table.key, 'w', 'l')} AND w._file <> l._file"
     engine.execute(
         f"INSERT INTO {NOTED} SELECT DISTINCT w._file, {key} FROM {waiting} AS w "
         f"JOIN {last} AS l ON {other} WHERE w._op > 0"
