@@ -20,7 +20,6 @@ from strandline.arguments import called, checked_methods
 from strandline.errors import EngineError, InputError, LockedError, StrandlineError, UsageError
 from strandline.local import LocalServer, Reading, RemoteWarehouse, Status
 from strandline.local.answers import Handler
-from strandline.local.holder import real_path
 from strandline.project import FILE_NAME, ModelSettings, Project, SourceSettings, load_project
 from strandline.runner import Notice, Progress, Release, RunPlan
 from strandline.schema import BatchKind, Parity, Run, Schema
@@ -41,8 +40,6 @@ SETTLING_SECONDS = 1.0
 """How long `run` and `plan` wait at most for files that were written a moment ago."""
 IDLE_SECONDS = 5.0
 """How long after a batch a watching pipeline lets the engine tidy its files."""
-_open: weakref.WeakValueDictionary[Path, Warehouse] = weakref.WeakValueDictionary()
-"""What this process has open for writing: the engine would let it open a file twice."""
 
 
 @called("open")
@@ -67,23 +64,14 @@ def open_warehouse(
     name = str(path)
     if not name or "\0" in name:
         raise UsageError(f"{name!r} is no path", where="open()", hint='name a file, or ":memory:".')
-    _refuse_twice(name)
     settings = {"read_only": read_only, "threads": threads, "memory_limit": memory_limit}
-    engine = _connect(name, settings, patience)
-    if read_only:
-        return _reading(engine, name)
-    if not local.is_file(name):
-        return Warehouse(engine)
-    local.announce(name, role)
-    serving = contextlib.ExitStack()
-    warehouse = Warehouse(engine, on_close=serving.close)
-    serving.callback(local.withdraw, name)
-    _open[real_path(name)] = warehouse
-    serving.callback(_open.pop, real_path(name), None)
-    _serve(serving, warehouse, name, more)
-    # A warehouse that is dropped without being closed must not be held by its own server.
-    weakref.finalize(warehouse, serving.close)
-    return warehouse
+    with local.claimed(name, read_only):
+        engine = _connect(name, settings, patience)
+        if read_only:
+            return _reading(engine, name)
+        if not local.is_file(name):
+            return Warehouse(engine)
+        return _writing(engine, name, role, more)
 
 
 def open_reader(path: str | Path, *, patience: float = 2.0) -> Reading:
@@ -427,14 +415,20 @@ def _reading(engine: DuckDB, path: str) -> Warehouse:
     return Warehouse(engine, read_only=True)
 
 
-def _refuse_twice(path: str) -> None:
-    """Two warehouses of one file would each know just its own tables, models and batches."""
-    if local.is_file(path) and real_path(path) in _open:
-        raise LockedError(
-            "this process has the warehouse open already",
-            where=path,
-            hint="use that one, or close() it first; its reader() reads beside it, also in another thread.",
-        )
+def _writing(engine: DuckDB, path: str, role: str, more: Mapping[str, Handler] | None) -> Warehouse:
+    """A warehouse that is written and answers other processes' readers, as long as its path is claimed."""
+    from strandline.warehouse import Warehouse
+
+    local.announce(path, role)
+    serving = contextlib.ExitStack()
+    warehouse = Warehouse(engine, on_close=serving.close)
+    local.opened(path, warehouse)
+    serving.callback(local.released, path)
+    serving.callback(local.withdraw, path)  # before the path is free: the next note is not this one's
+    _serve(serving, warehouse, path, more)
+    # A warehouse that is dropped without being closed must not be held by its own server.
+    weakref.finalize(warehouse, serving.close)
+    return warehouse
 
 
 def _connect(path: str, settings: Mapping[str, Any], patience: float) -> DuckDB:
@@ -461,8 +455,8 @@ def _serve(
 
     @contextlib.contextmanager
     def cursor() -> Iterator[Reading]:
-        # One transaction, so that what belongs together (a model and its recompute) is of one moment.
-        with contextlib.closing(spare.reader()) as reader, reader.engine.transaction():
+        # One turn, so that what belongs together (a model and its recompute) is of one moment.
+        with contextlib.closing(spare.reader()) as reader, reader.turn.taken("answering"):
             yield reader
 
     serving.enter_context(LocalServer(path, cursor, more))

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ import pytest
 
 import strandline as sl
 from strandline import local
+from strandline.engines import duckdb as duckdb_engine
 from strandline.errors import ConfigurationError, EngineError, LockedError, UnknownNameError, UsageError
 from strandline.local import client, holder, wire
 from strandline.local.answers import answer
@@ -380,6 +381,43 @@ def test_a_process_opens_a_warehouse_for_writing_once(tmp_path: Path) -> None:
         assert reading.read("m").rows() == [(0,)]
         with pytest.raises(EngineError, match="this process has the file open in another way"):
             sl.open(path)
+
+
+def test_of_threads_that_open_one_file_at_once_one_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, both = tmp_path / "w.duckdb", threading.Barrier(2)
+    connect = duckdb_engine.connect
+
+    def together(*args: Any, **kwargs: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(duckdb_engine, "connect", together)
+    got: list[Any] = []
+
+    def open_it() -> None:
+        try:
+            got.append(sl.open(path))
+        except LockedError as error:
+            got.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (refused,) = [g for g in got if isinstance(g, LockedError)]
+    assert "this process has the warehouse open already" in str(refused)
+    (opened,) = [g for g in got if g is not refused]
+    opened.close()
+    monkeypatch.setattr(duckdb_engine, "connect", connect)
+    with pytest.raises(EngineError, match="missing"):
+        sl.open(tmp_path / "missing" / "w.duckdb")
+    (tmp_path / "missing").mkdir()
+    sl.open(tmp_path / "missing" / "w.duckdb").close()  # what failed claims nothing
+    sl.open(path).close()
 
 
 def test_a_holder_without_a_note_is_named_by_its_number(tmp_path: Path) -> None:

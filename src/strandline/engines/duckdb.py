@@ -269,7 +269,10 @@ class DuckDB:
         self.execute("CHECKPOINT")
 
     def close(self) -> None:
-        self.connection.close()
+        try:
+            self.connection.close()
+        except duckdb.Error as error:
+            raise complaint(error, "end what still uses it, and close it again.") from error
 
     def _begin(self, sql: str) -> None:
         """Others see that a statement runs; it has all threads where it may need them."""

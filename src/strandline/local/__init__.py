@@ -9,6 +9,7 @@ from __future__ import annotations
 from strandline.local.answers import Reading, quarantine, runs
 from strandline.local.client import RemoteWarehouse, answers, ask, open_reader
 from strandline.local.holder import Holder, announce, holder_of, is_file, locked, withdraw
+from strandline.local.opened import claimed, opened, released
 from strandline.local.server import LocalServer
 from strandline.local.status import LastCheckpoint, ModelStatus, Status, TableStatus, read_status
 
@@ -24,12 +25,15 @@ __all__ = [
     "announce",
     "answers",
     "ask",
+    "claimed",
     "holder_of",
     "is_file",
     "locked",
     "open_reader",
+    "opened",
     "quarantine",
     "read_status",
+    "released",
     "runs",
     "withdraw",
 ]

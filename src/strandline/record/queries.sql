@@ -35,6 +35,12 @@ SELECT name, definition FROM strandline.tables ORDER BY name;
 -- name: models
 SELECT name, sql, definition FROM strandline.models ORDER BY position;
 
+-- name: stamp
+SELECT * FROM
+    (SELECT count(*), bit_xor(hash(hash(name, definition))) FROM strandline.tables) AS t(tables, tables_hash),
+    (SELECT count(*), bit_xor(hash(hash(name, sql, position, definition))) FROM strandline.models)
+        AS m(models, models_hash);
+
 -- name: definition
 SELECT definition FROM strandline.models WHERE lower(name) = lower(?);
 

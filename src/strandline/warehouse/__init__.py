@@ -21,7 +21,6 @@ from strandline.warehouse import (
     definitions,
     intake,
     keeping,
-    parity,
     python_models,
     remaking,
     reshaping,
@@ -31,7 +30,7 @@ from strandline.warehouse.definitions import ModelDefinition, TableDefinition
 from strandline.warehouse.explain import Explanation
 from strandline.warehouse.holdings import Holdings
 from strandline.warehouse.inbox import Inbox
-from strandline.warehouse.outgoing import refuse_writing, to_polars
+from strandline.warehouse.outgoing import has_view, refuse_writing, to_polars
 from strandline.warehouse.python_models import FunctionPlan
 from strandline.warehouse.remaking import Queries
 from strandline.warehouse.turns import Turn, in_turn
@@ -66,7 +65,8 @@ class Warehouse:
         # shared with the readers made of this warehouse, also those that were there before it was filled
         self._functions: dict[str, ModelFunction] = functions if functions is not None else {}
         self.inbox = Inbox(engine)
-        self.turn = Turn(read_only)
+        self.turn = Turn(read_only, around=engine.transaction if read_only else contextlib.nullcontext)
+        self._taken = self.turn.taken
         self._batch_seq = 0
         if not read_only:
             for statement in statements("create"):
@@ -77,9 +77,10 @@ class Warehouse:
 
     def close(self) -> None:
         """Close the connection; changes applied and not refreshed are dropped."""
-        if self._on_close is not None:  # those who read through this process are answered first
-            self._on_close()
-        self.engine.close()
+        with self.turn.last("close()"):
+            if self._on_close is not None:  # those who read through this process are answered first
+                self._on_close()
+            self.engine.close()
 
     def __enter__(self) -> Warehouse:
         return self
@@ -166,7 +167,8 @@ class Warehouse:
 
     def models_using(self, name: str, columns: Sequence[str]) -> list[str]:
         """The models that could not do without these columns of a table, with those that read them."""
-        return reshaping.users(self.held, self.held.table(name), columns)
+        held = self.held
+        return reshaping.users(held, held.table(name), columns)
 
     def _reshape(
         self, name: str, plan: Callable[[TableDefinition], reshaping.Reshape], queries: Queries = NONE
@@ -196,7 +198,8 @@ class Warehouse:
 
     def models(self) -> dict[str, str]:
         """Models by name, with their SQL, or the code of their function."""
-        return {m.name: self.held.sql[m.name.lower()] for m in self.held.models.values()}
+        held = self.held
+        return {m.name: held.sql[m.name.lower()] for m in held.models.values()}
 
     def create_model(
         self,
@@ -384,11 +387,11 @@ class Warehouse:
 
     @contextlib.contextmanager
     def batch(self, kind: BatchKind = "incremental") -> Iterator[OpenBatch]:
-        """What one batch's own `apply` and its like take in, and nothing else: all in one commit, or not."""
+        """One commit of what the batch's own `apply` and its like take in, and of what waits already."""
         self.turn.may_change("begin a batch")
-        self._renew()
-        b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
         with self.turn.batch("batch()"):
+            self._renew()
+            b = OpenBatch(self, batches.new_batch(self._batch_seq + 1, kind))
             self.engine.execute("BEGIN")
             try:
                 batches.bind_batch(self.engine, b.batch.seq)
@@ -422,9 +425,10 @@ class Warehouse:
 
     def read(self, name: str, *, lazy: bool = False, arrow: bool = False, limit: int | None = None) -> Any:
         """A table's or model's rows as polars DataFrame (LazyFrame, or pyarrow Table)."""
-        known = self.held.spelled(name)
-        if known is None and not self._has_view(name):
-            raise self.held.unknown(name)
+        held = self.held
+        known = held.spelled(name)
+        if known is None and not has_view(self.engine, name):
+            raise held.unknown(name)
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
         return self.sql(f"SELECT * FROM main.{quote(known or name)}{tail}", lazy=lazy, arrow=arrow)
 
@@ -439,16 +443,17 @@ class Warehouse:
 
     def explain(self, model: str) -> Explanation:
         """Stage by stage: strategy, reason, state, cost."""
-        return keeping.explanation(self.engine, self.held, self.held.model(model))
+        held = self.held
+        return keeping.explanation(self.engine, held, held.model(model))
 
     def verify(self, model: str, sample: float | None = None) -> Parity:
         """Compare a model with its full recompute (or the share `sample` of its rows)."""
-        definition = self.held.model(model)
-        ought = keeping.recompute(self.engine, self.held, definition)
-        return parity.compare(self.engine, definition, ought, sample)
+        held = self.held
+        return keeping.compared(self.engine, held, held.model(model), sample)
 
     def verify_all(self, sample: float | None = None) -> list[Parity]:
-        return [self.verify(m.name, sample) for m in self.held.ordered()]
+        held = self.held
+        return [keeping.compared(self.engine, held, model, sample) for model in held.ordered()]
 
     def since_check(self) -> tuple[int, float | None]:
         """(batches, seconds) since models were last checked and recorded; None where they never were."""
@@ -470,10 +475,6 @@ class Warehouse:
         """The number of the last base batch, 0 before the first."""
         return self.engine.execute(query("last_base"))
 
-    def _has_view(self, name: str) -> bool:
-        found = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)"
-        return bool(self.engine.rows(found, [name]))
-
     @contextlib.contextmanager
     def _changing(self, what: str) -> Iterator[None]:
         """One transaction for a change of definitions; on failure everything known is read again."""
@@ -492,7 +493,5 @@ class Warehouse:
         batch = batches.new_batch(self._batch_seq + 1, "rebuild")
         batches.bind_batch(self.engine, batch.seq)
         yield
-        now = batches.naive(utc_now())
-        values = [batch.seq, batch.batch_id, batch.kind, batches.naive(batch.started_at), now, 0, 0, 0.0]
-        self.engine.execute(query("put_batch"), values)
+        batches.write_bare(self.engine, batch)
         self._batch_seq = batch.seq

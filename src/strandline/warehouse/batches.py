@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from datetime import datetime
@@ -31,6 +32,7 @@ from strandline.schema import (
     uuid7,
 )
 from strandline.warehouse import costs, intake, keeping, maintain, superseded
+from strandline.warehouse.turns import in_turn
 from strandline.warehouse.waiting import FEW, Incoming
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ SMALL_TABLE = 122_880
 """Rows of a table that one thread reads anyway: a row group of DuckDB."""
 
 
+@in_turn()
 @dataclass
 class OpenBatch:
     """What the runner fills inside `with warehouse.batch() as b`; `run` is there after the commit."""
@@ -68,11 +71,8 @@ class OpenBatch:
         lines: pa.Array | None = None,
     ) -> None:
         """Let rows wait for this batch's commit; may be called for many chunks."""
-        if self.over:
-            raise UsageError("the batch is over", where="apply()", hint="begin another one.")
         wh = self.warehouse
-        with wh.turn.taken("apply()"):
-            wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
+        wh.inbox.take(wh.held.table(table), inserts, deletes, file_id=file_id, lines=lines)
 
     def retract_file(self, table: str, file_id: int, *, by: int | None = None) -> None:
         """Take back the rows a file brought that are still its own.
@@ -169,6 +169,11 @@ class OpenBatch:
     def position(self, position: Position) -> None:
         """How far a source has been read, once this batch is committed."""
         self.positions.append(position)
+
+    def _taken(self, what: str) -> AbstractContextManager[None]:
+        if self.over:
+            raise UsageError("the batch is over", where=what, hint="begin another one.")
+        return self.warehouse.turn.taken(what)
 
     @property
     def empty(self) -> bool:
@@ -300,6 +305,12 @@ def write_checks(engine: Engine, seq: int, found: Sequence[Parity], sample: floa
         values = [uuid7(), seq, now, p.model, p.ok, sample]
         values += [p.rows, p.expected_rows, p.missing, p.extra, p.seconds]
         engine.execute(query("put_check"), values)
+
+
+def write_bare(engine: Engine, batch: Batch) -> None:
+    """A batch that is over, of no rows that came from outside."""
+    values = [batch.seq, batch.batch_id, batch.kind, naive(batch.started_at), naive(utc_now()), 0, 0, 0.0]
+    engine.execute(query("put_batch"), values)
 
 
 def new_batch(seq: int, kind: BatchKind) -> Batch:

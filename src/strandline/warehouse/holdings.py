@@ -21,8 +21,9 @@ class Holdings:
 
     def __init__(self, engine: Engine, functions: Mapping[str, ModelFunction]) -> None:
         self._functions = functions
-        self._recorded = recorded(engine)
-        tables, models = self._recorded
+        # before the rest: what another connection commits in between is then read at the next look
+        self._stamp = engine.rows(query("stamp"))
+        tables, models = engine.rows(query("tables")), engine.rows(query("models"))
         self.tables = {n.lower(): definitions.table_from_json(d) for n, d in tables}
         self.models: dict[str, ModelDefinition] = {}
         self.sql: dict[str, str] = {}
@@ -35,7 +36,7 @@ class Holdings:
 
     def outdated(self, engine: Engine) -> bool:
         """Whether the record has other definitions than those that were read from it."""
-        return recorded(engine) != self._recorded
+        return engine.rows(query("stamp")) != self._stamp
 
     # ── by name ─────────────────────────────────────────────────────────────
 
@@ -234,8 +235,3 @@ class Holdings:
         wanted |= {n for m in readers if (r := self.partly_read(m, table.stored)) for n, _ in r.columns}
         calls = [python_models.removed_columns(m, table.names) for m in followed if m.function is not None]
         return frozenset(wanted.union(*calls))
-
-
-def recorded(engine: Engine) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """The record's tables and models."""
-    return engine.rows(query("tables")), engine.rows(query("models"))

@@ -11,8 +11,8 @@ from strandline.compiler.relations import quote
 from strandline.compiler.text import stored
 from strandline.engines.base import Engine
 from strandline.errors import EngineError
-from strandline.schema import ModelRun
-from strandline.warehouse import concern, costs, explain, maintain, plain, python_models
+from strandline.schema import ModelRun, Parity
+from strandline.warehouse import concern, costs, explain, maintain, parity, plain, python_models
 from strandline.warehouse.costs import Choice, Fill, Known
 from strandline.warehouse.definitions import ModelDefinition
 from strandline.warehouse.explain import Explanation
@@ -212,6 +212,11 @@ def explanation(engine: Engine, held: Holdings, model: ModelDefinition) -> Expla
         if why
         else explain.explain(engine, plan, model, text)
     )
+
+
+def compared(engine: Engine, held: Holdings, model: ModelDefinition, sample: float | None) -> Parity:
+    """A model beside its recompute, or the share `sample` of both."""
+    return parity.compare(engine, model, recompute(engine, held, model), sample)
 
 
 def recompute(engine: Engine, held: Holdings, model: ModelDefinition) -> str:

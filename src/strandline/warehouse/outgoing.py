@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from strandline.engines.base import Engine
 from strandline.errors import UsageError
 from strandline.warehouse.faraway import legible
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 DAY_MICROSECONDS = 86_400_000_000
 MOST_DAYS = 100_000_000
 """Of a Duration: 64 bits of microseconds hold 106 million days."""
+
+
+def has_view(engine: Engine, name: str) -> bool:
+    """Whether users see something of this name, which need not be a table or model (`NAME_base`)."""
+    found = "SELECT 1 FROM duckdb_views() WHERE schema_name = 'main' AND lower(view_name) = lower(?)"
+    return bool(engine.rows(found, [name]))
 
 
 READS = ("SELECT", "WITH", "FROM", "DESCRIBE", "SHOW", "SUMMARIZE")

@@ -7,12 +7,14 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from strandline.errors import UsageError
 
 T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass
@@ -21,28 +23,44 @@ class Turn:
 
     read_only: bool = False
     in_batch: bool = False
-    owner: int = 0
-    """The thread at work; 0 where there is none."""
+    around: Around = contextlib.nullcontext
+    """What is entered with a turn: a reader's transaction, so that what it reads in one is of one moment."""
+    owner: threading.Thread | None = None
+    """The thread at work. Not its number, which the next thread may be given when it has ended."""
     _free: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
     def taken(self, what: str) -> Iterator[None]:
         """Inside, other threads are refused. Raises UsageError where another one is at work."""
-        me = threading.get_ident()
-        if self.owner == me:  # a call inside of another one, or of a batch
+        if self.owner is threading.current_thread():  # a call inside of another one, or of a batch
             yield
             return
+        with self._alone(what), self.around():
+            yield
+
+    @contextlib.contextmanager
+    def last(self, what: str) -> Iterator[None]:
+        """The turn of who closes the connection, also where a thread has ended with its batch open."""
+        owner = self.owner
+        if owner is not None and (owner is threading.current_thread() or not owner.is_alive()):
+            yield
+            return
+        with self._alone(what):
+            yield
+
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
         if not self._free.acquire(blocking=False):
             raise UsageError(
                 "another thread is using this warehouse, which belongs to one at a time",
                 where=what,
                 hint="let one thread write, and give each other one a reader() of its own.",
             )
-        self.owner = me
+        self.owner = threading.current_thread()
         try:
             yield
         finally:
-            self.owner = 0
+            self.owner = None
             self._free.release()
 
     @contextlib.contextmanager
@@ -71,7 +89,7 @@ class Turn:
 
 
 def in_turn(*besides: str) -> Callable[[type[T]], type[T]]:
-    """The class with its public methods refused to a thread while another one uses it, `besides` some."""
+    """The class with its public methods each inside of its `_taken`, `besides` some."""
 
     def guarded(cls: type[T]) -> type[T]:
         for name, method in list(vars(cls).items()):
@@ -85,7 +103,7 @@ def in_turn(*besides: str) -> Callable[[type[T]], type[T]]:
 def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.turn.taken(f"{method.__name__}()"):
+        with self._taken(f"{method.__name__}()"):
             return method(self, *args, **kwargs)
 
     return call
