@@ -80,4 +80,7 @@ def prune_window(node: r.Window, needed: frozenset[str]) -> r.Relation:
     if not kept[-1].outs:
         pruned = evolve(node, functions=kept[-1].functions, levels=tuple(kept[:-1]))
     below = (needed - {o.name for o in pruned.computed}) | window_references(pruned)
+    there = r.columns(node.input)
+    if not below & {*there, *r.ids(node.input)}:
+        below |= set(there[:1])  # the one row of an aggregate has to be made of something here, too
     return evolve(pruned, input=prune(node.input, below))
