@@ -21,6 +21,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+HELD = "the warehouse is held by"
+"""How the message of a LockedError begins that names the holder."""
+
 
 class StrandlineError(Exception):
     """What went wrong, where, why, and what to do next.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from strandline.engines.base import Capabilities
-from strandline.errors import EngineError, LockedError
+from strandline.errors import HELD, EngineError, LockedError
 from strandline.schema import Column
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def opening_error(path: str, error: duckdb.IOException) -> EngineError:
     text = str(error)
     if "lock" in text.lower():
         return LockedError(
-            f"the warehouse is held by {holder(path, locking(text)) or locking(text) or 'another process'}",
+            f"{HELD} {holder(path, locking(text)) or locking(text) or 'another process'}",
             where=path,
             hint="stop that process, or read through it: `strandline query` and read-only clients do.",
         )

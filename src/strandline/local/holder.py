@@ -18,12 +18,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from strandline.errors import LockedError
+from strandline.errors import HELD, LockedError
 from strandline.schema import utc_now
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 LONGEST_SOCKET_PATH = 100
-HELD = "the warehouse is held by"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,12 @@ def unknown(engine: Engine, table: TableDefinition, last: str) -> bool:
 
     Of many rows, for putting them side by side with nothing would copy them once more.
     """
-    found = f"SELECT 1 FROM {stored(table.stored)} WHERE _k IN (SELECT {identity(table)} FROM {last}) LIMIT 1"
-    return not engine.rows(found)
+    return not engine.rows(f"SELECT 1 FROM {stored(table.stored)}{of_the_batch(table, last)} LIMIT 1")
+
+
+def of_the_batch(table: TableDefinition, last: str) -> str:
+    """Stored rows whose keys have the hash of one of the batch's."""
+    return f" WHERE _k IN (SELECT {identity(table)} FROM {last})"
 
 
 def kept_columns(table: TableDefinition, wanted: Collection[str]) -> list[str]:
@@ -127,8 +131,7 @@ def there(table: TableDefinition, last: str, kept: list[str], *, small: bool) ->
     comparing text keys; rows of another key with the same hash fall out later.
     """
     rows = f"SELECT {listed([*kept, '_rid', '_k', '_h', '_file'])}, {table.place} AS _row"
-    some = "" if small else f" WHERE _k IN (SELECT {identity(table)} FROM {last})"
-    return f"{rows} FROM {stored(table.stored)}{some}"
+    return f"{rows} FROM {stored(table.stored)}{'' if small else of_the_batch(table, last)}"
 
 
 def coming(table: TableDefinition, pairs: str) -> str:

@@ -13,16 +13,16 @@ from strandline.engines.base import Engine
 from strandline.record import query
 from strandline.warehouse.definitions import TableDefinition
 from strandline.warehouse.numbers import first_number
+from strandline.warehouse.waiting import identity
 
 NOTED = "strandline.superseded (file_id, key_hash)"
 
 
 def note_waiting(engine: Engine, table: TableDefinition, waiting: str, last: str) -> None:
     """Rows of the batch that are followed by another file's row of their key."""
-    key = f"hash({listed(table.key, 'w.')})"
     other = f"{equal(table.key, 'w', 'l')} AND w._file <> l._file"
     engine.execute(
-        f"INSERT INTO {NOTED} SELECT DISTINCT w._file, {key} FROM {waiting} AS w "
+        f"INSERT INTO {NOTED} SELECT DISTINCT w._file, {identity(table, 'w.')} FROM {waiting} AS w "
         f"JOIN {last} AS l ON {other} WHERE w._op > 0"
     )
 

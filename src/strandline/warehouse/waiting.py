@@ -30,9 +30,9 @@ class Incoming:
         return scratch(self.table.stored, what)
 
 
-def identity(table: TableDefinition) -> str:
+def identity(table: TableDefinition, prefix: str = "") -> str:
     """The hash by which stored rows are found: of the key, or of the whole row of a bag."""
-    return f"hash({listed(table.key or table.names)})"
+    return f"hash({listed(table.key or table.names, prefix)})"
 
 
 def row_hash(table: TableDefinition, prefix: str = "") -> str:
@@ -43,8 +43,8 @@ def row_hash(table: TableDefinition, prefix: str = "") -> str:
 def new_rows(table: TableDefinition, source: str, rid: str) -> str:
     """Waiting rows `l` as stored rows."""
     names = listed(table.names, "l.")
-    key = f"hash({listed(table.key or table.names, 'l.')})"
-    hidden = f"{rid} AS _rid, {key} AS _k, {row_hash(table, 'l.')} AS _h, {batch()}, l._file, l._line"
+    hashes = f"{identity(table, 'l.')} AS _k, {row_hash(table, 'l.')} AS _h"
+    hidden = f"{rid} AS _rid, {hashes}, {batch()}, l._file, l._line"
     return f"SELECT {names}, {hidden} {source}"
 
 
